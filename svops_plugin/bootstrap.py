@@ -1,0 +1,140 @@
+"""The composition root: builds the services from the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import URL, Engine
+
+from svops_plugin.application.auth import AuthService
+from svops_plugin.application.datasets import DatasetService
+from svops_plugin.application.executions import Controller, ExecutionService
+from svops_plugin.application.tasks import TaskService
+from svops_plugin.application.tracking import RunTracker
+from svops_plugin.domain.entities import Dataset, Task
+from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput
+from svops_plugin.infrastructure.airflow import host
+from svops_plugin.infrastructure.airflow.common import database_url
+from svops_plugin.infrastructure.database import migrations as schema
+from svops_plugin.infrastructure.database.engine import make_engine
+from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from svops_plugin.infrastructure.storage import ConfinedPaths
+from svops_plugin.pipelines.configuration import ConfigurationError, resolve
+from svops_plugin.pipelines.readers import reader_for
+from svops_plugin.settings import Settings, load
+
+__all__ = ["Services", "host", "schema", "services"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """The use cases, built when they are first wanted.
+
+    :param pooled: whether this process lives long enough to keep database connections
+    """
+
+    settings: Settings
+    pooled: bool = False
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SVOps' own database, whatever schema it has."""
+        return make_engine(_database(self.settings), pooled=self.pooled)
+
+    @cached_property
+    def _checked_engine(self) -> Engine:
+        schema.require_head(self.engine)
+        return self.engine
+
+    @cached_property
+    def paths(self) -> ConfinedPaths:
+        """Where data may be read and outputs written."""
+        return ConfinedPaths(self.settings.data_roots, self.settings.output_roots)
+
+    def transactions(self) -> SqlUnitOfWork:
+        """Open a unit of work."""
+        return SqlUnitOfWork(self._checked_engine)
+
+    @cached_property
+    def datasets(self) -> DatasetService:
+        """Keeping datasets."""
+        return DatasetService(self.transactions, self.paths, dataset_problems)
+
+    @cached_property
+    def tasks(self) -> TaskService:
+        """Keeping tasks."""
+        return TaskService(self.transactions, self.paths, self.check_configuration)
+
+    @cached_property
+    def executions(self) -> ExecutionService:
+        """Executing tasks."""
+        return ExecutionService(
+            transactions=self.transactions,
+            airflow=host().DagRuns(),
+            paths=self.paths,
+            probe=dataset_problems,
+            check_configuration=self.check_configuration,
+            dag_ids=self.settings.chain,
+        )
+
+    @cached_property
+    def controller(self) -> Controller:
+        """What the controller DAG's tasks do."""
+        return Controller(self.transactions, self.settings.chain)
+
+    @cached_property
+    def accounts(self) -> Any:
+        """The auth manager's users; see :class:`svops_plugin.application.ports.Accounts`."""
+        return host().Accounts()
+
+    @cached_property
+    def auth(self) -> AuthService:
+        """Signing in."""
+        return AuthService(self.transactions, self.accounts)
+
+    def tracker(self, conf: Mapping[str, Any]) -> RunTracker:
+        """Return the tracker of the DAG run with this conf."""
+        return RunTracker(self.transactions, conf)
+
+    def check_configuration(self, task: Task) -> None:
+        """Refuse a task's build configuration if a pipeline would.
+
+        :raises InvalidInput: naming the field
+        """
+        try:
+            resolve(
+                task.build_config,
+                customized=task.build_config_customized,
+                custom_conf=task.build_config_custom_conf,
+                custom_ini=task.build_config_custom_ini,
+                preset_dirs=self.settings.preset_dirs,
+            )
+        except ConfigurationError as refusal:
+            raise InvalidInput(str(refusal), {refusal.field: [refusal.reason]}) from refusal
+
+
+def dataset_problems(dataset: Dataset) -> list[str]:
+    """Tell what is wrong with a dataset's files, without reading them whole."""
+    reader = reader_for(dataset.data_type.value)
+    return reader.check(Path(dataset.path), Path(dataset.gt_path) if dataset.gt_path else None)
+
+
+def _database(settings: Settings) -> str | URL:
+    if not settings.sql_alchemy_conn:
+        return database_url(settings.database_conn_id)
+    if not settings.sql_alchemy_conn.startswith("sqlite:"):
+        raise ConfigurationProblem(
+            "[svops] sql_alchemy_conn is for SQLite only; PostgreSQL is reached through the Airflow "
+            f"connection {settings.database_conn_id!r}."
+        )
+    return settings.sql_alchemy_conn
+
+
+@cache
+def services(*, pooled: bool = False) -> Services:
+    """Return this process's services; servers ask for pooled connections."""
+    return Services(load(), pooled)

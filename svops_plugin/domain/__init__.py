@@ -1,0 +1,1 @@
+"""What SVOps is about: entities, their states, and the rules that hold whatever is around them."""

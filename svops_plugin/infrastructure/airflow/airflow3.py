@@ -1,0 +1,231 @@
+"""Airflow 3.3 and later."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import timezone
+from typing import TYPE_CHECKING, Any
+
+from airflow.exceptions import DagNotFound, DagRunAlreadyExists
+from airflow.providers.common.compat.sdk import AirflowException, conf
+from sqlalchemy.exc import IntegrityError
+
+from svops_plugin.application.ports import Account, RunTaken
+from svops_plugin.domain.entities import Json
+from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, Unavailable
+from svops_plugin.infrastructure.airflow.common import MetadataReader, metadata_session, once
+
+if TYPE_CHECKING:
+    from flask import Blueprint, Flask, Request
+
+log = logging.getLogger(__name__)
+
+SESSION_COOKIE = "svops_session"
+_without_private_parts = once(
+    "This Airflow lacks what ChainStepOperator builds on; steps wait as TriggerDagRunOperator does."
+)
+
+
+class DagRuns(MetadataReader):
+    """Airflow's DAG runs, from a process with access to the metadata database."""
+
+    gone = ("is_stale", True)
+
+    def trigger(self, dag_id: str, run_id: str, conf: Json, username: str) -> None:
+        """Create a DAG run; see :class:`svops_plugin.application.ports.Airflow`."""
+        from airflow.api.common.trigger_dag import trigger_dag
+        from airflow.utils.types import DagRunTriggeredByType
+
+        try:
+            with metadata_session() as session:
+                trigger_dag(
+                    dag_id=dag_id,
+                    run_id=run_id,
+                    conf=conf,
+                    triggered_by=DagRunTriggeredByType.REST_API,
+                    triggering_user_name=username or None,
+                    session=session,
+                )
+        except (DagRunAlreadyExists, IntegrityError) as taken:
+            raise RunTaken(run_id) from taken
+        except DagNotFound as missing:
+            raise Conflict(f"DAG {dag_id} is missing.") from missing
+        except (AirflowException, ValueError) as refusal:
+            raise Conflict(f"Airflow refused to run {dag_id}: {refusal}") from refusal
+
+
+class Accounts:
+    """The auth manager's users and Airflow's own access tokens, which serve both APIs."""
+
+    def login(self, username: str, password: str) -> Account:
+        """Return whose credentials these are, by the auth manager's own login service."""
+        from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import (
+            SimpleAuthManager,
+        )
+
+        manager = _auth_manager()
+        if isinstance(manager, SimpleAuthManager):
+            return self._simple_login(username, password)
+        if not hasattr(manager, "create_token"):
+            raise NotSupported(
+                f"{type(manager).__name__} has no login by password; use a token of Airflow's."
+            )
+        try:
+            user = manager.create_token(headers={}, body={"username": username, "password": password})
+        except ValueError as refusal:
+            raise NotAuthenticated(str(refusal)) from refusal
+        if user is None:
+            raise NotAuthenticated("Wrong username or password.")
+        return _account(user)
+
+    def _simple_login(self, username: str, password: str) -> Account:
+        from airflow.api_fastapi.auth.managers.simple.datamodels.login import LoginBody
+        from airflow.api_fastapi.auth.managers.simple.services.login import (
+            SimpleAuthManagerLogin,
+        )
+        from fastapi import HTTPException
+
+        try:
+            token = SimpleAuthManagerLogin.create_token(LoginBody(username=username, password=password))
+        except HTTPException as refusal:
+            raise NotAuthenticated("Wrong username or password.") from refusal
+        return self.by_token(token)
+
+    def by_token(self, token: str) -> Account:
+        """Return whose access token this is.
+
+        :raises NotAuthenticated: if it is not valid (any more)
+        """
+        from asgiref.sync import async_to_sync
+        from jwt import InvalidTokenError
+
+        try:
+            return _account(async_to_sync(_auth_manager().get_user_from_token)(token))
+        except InvalidTokenError as refusal:
+            raise NotAuthenticated("The access token is not valid; sign in again.") from refusal
+
+    def by_claims(self, claims: Json) -> Account | None:
+        """Return the account that the auth manager serialised so, if it still exists and is active."""
+        try:
+            return _account(_auth_manager().deserialize_user(claims))
+        except (ValueError, KeyError):
+            return None
+
+    def access_token(self, account: Account) -> tuple[str, int]:
+        """Return a token for both APIs and its lifetime in seconds."""
+        manager = _auth_manager()
+        seconds = conf.getint("api_auth", "jwt_expiration_time")
+        user = manager.deserialize_user(account.claims)
+        return manager.generate_jwt(user, expiration_time_in_seconds=seconds), seconds
+
+    def token_of(self, request: Request) -> tuple[str, bool] | None:
+        """Return the token that a Flask request shows, and whether the browser sent it of itself."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if token and scheme.lower() == "bearer":
+            return token.strip(), False
+        cookie = request.cookies.get("_token")
+        return (cookie, True) if cookie else None
+
+
+def _auth_manager() -> Any:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    try:
+        return get_auth_manager()
+    except RuntimeError as absent:
+        raise Unavailable("Only Airflow's API server knows its users.") from absent
+
+
+def _account(user: Any) -> Account:
+    """Describe a user of any auth manager; Flask-AppBuilder's have the most to tell."""
+    roles = getattr(user, "roles", None)
+    if roles is None:
+        names = frozenset({user.role.title()}) if getattr(user, "role", None) else frozenset()
+    else:
+        names = frozenset(role.name for role in roles)
+    created = getattr(user, "created_on", None)
+    full_name = f"{getattr(user, 'first_name', '') or ''} {getattr(user, 'last_name', '') or ''}".strip()
+    return Account(
+        claims=_auth_manager().serialize_user(user),
+        username=getattr(user, "username", None) or user.get_name(),
+        email=getattr(user, "email", None) or "",
+        name=full_name or user.get_name(),
+        is_active=bool(getattr(user, "is_active", True)),
+        roles=names,
+        created_at=created.astimezone(timezone.utc)
+        if created
+        else None,  # a naive one is the server's local time
+    )
+
+
+def attach(app: Flask, blueprint: Blueprint) -> None:
+    """Fit the Flask app in which Airflow serves plugins to SVOps.
+
+    Its session cookie gets a name of its own, for that app has no session store and would overwrite the one
+    that ``/auth`` signs people in with. The blueprint answers for cross-site requests itself.
+    """
+    from airflow.providers.fab.www.app import csrf
+
+    app.config["SESSION_COOKIE_NAME"] = SESSION_COOKIE
+    csrf.exempt(blueprint)
+
+
+def start_child(
+    execute: Callable[[Any], Any], context: Any, ours: Callable[[Mapping[str, Any]], bool]
+) -> bool:
+    """Let TriggerDagRunOperator trigger its run, through the task's supervisor, and return before it waits.
+
+    A run that exists already is adopted.
+
+    :param ours: tells by its conf whether an existing run is the wanted one
+    :returns: whether the run exists now; if not, the parent's way of waiting has to do
+    :raises Conflict: if a foreign run has the run id
+    """
+    try:
+        from airflow.sdk.exceptions import DagRunTriggerException, ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse, GetDagRun, TriggerDagRun
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+    except ImportError:
+        _without_private_parts()
+        return False
+    try:
+        execute(context)
+    except DagRunTriggerException as wanted:
+        answer = SUPERVISOR_COMMS.send(
+            TriggerDagRun(
+                dag_id=wanted.trigger_dag_id,
+                run_id=wanted.dag_run_id,
+                logical_date=wanted.logical_date,
+                run_after=wanted.run_after,
+                conf=wanted.conf,
+                note=wanted.note,
+            )
+        )
+        if isinstance(answer, ErrorResponse):
+            if answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
+                raise AirflowException(f"{wanted.trigger_dag_id} could not be triggered: {answer}") from None
+            run: Any = SUPERVISOR_COMMS.send(
+                GetDagRun(dag_id=wanted.trigger_dag_id, run_id=wanted.dag_run_id)
+            )
+            if not ours(getattr(run, "conf", None) or {}):
+                raise Conflict(
+                    f"run id taken: {wanted.trigger_dag_id} has a foreign run {wanted.dag_run_id}."
+                ) from None
+        context["ti"].xcom_push(key="trigger_run_id", value=wanted.dag_run_id)
+    return True
+
+
+async def child_state(dag_id: str, run_id: str) -> str | None:
+    """Return the state of a DAG run from inside the triggerer; none if there is no such run."""
+    from airflow.sdk.execution_time.comms import GetDagRunState, GetDRCount
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    try:
+        answer: Any = await SUPERVISOR_COMMS.asend(GetDagRunState(dag_id=dag_id, run_id=run_id))
+    except Exception:
+        count: Any = await SUPERVISOR_COMMS.asend(GetDRCount(dag_id=dag_id, run_ids=[run_id]))
+        if count.count == 0:
+            return None
+        raise
+    return str(answer.state)

@@ -1,0 +1,153 @@
+"""What both Airflows have in common: queries on the metadata database, and the connection to SVOps' own.
+
+Airflow's models are imported where they are used: task processes load this module and need none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import case, func, select, tuple_
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from svops_plugin.application.ports import DagRunState
+from svops_plugin.domain.entities import Json
+from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@contextmanager
+def metadata_session() -> Iterator[Session]:
+    """Open a transaction on Airflow's metadata database.
+
+    :raises Unavailable: if it does not answer
+    """
+    from airflow.utils.session import create_session
+
+    try:
+        with create_session() as session:
+            yield session
+    except (OperationalError, InterfaceError) as error:
+        reason = type(error.orig).__name__
+        raise Unavailable(f"Airflow's database does not answer ({reason}); try again later.") from error
+
+
+def database_url(conn_id: str) -> URL:
+    """Return the SQLAlchemy URL of an Airflow connection to PostgreSQL.
+
+    Resolved through ``airflow.models``, which finds connections in the environment, a secrets backend and the
+    metadata database in servers, at the command line, and (through the supervisor) inside tasks.
+
+    :raises ConfigurationProblem: if the connection is missing or is not to PostgreSQL
+    """
+    from airflow.models.connection import Connection
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            connection: Any = Connection.get_connection_from_secrets(conn_id)
+        except AirflowNotFoundException as missing:
+            raise ConfigurationProblem(
+                f"SVOps' database is not set: make an Airflow connection {conn_id!r} of type postgres "
+                f"(environment: AIRFLOW_CONN_{conn_id.upper()}), or name another by [svops] database_conn_id."
+            ) from missing
+    if connection.conn_type not in {"postgres", "postgresql"}:
+        raise ConfigurationProblem(
+            f"The connection {conn_id!r} is of type {connection.conn_type!r}; SVOps needs postgres."
+        )
+    return make_url(PostgresHook(postgres_conn_id=conn_id, connection=connection).sqlalchemy_url)
+
+
+class MetadataReader:
+    """Questions to Airflow's metadata database that both Airflows answer alike.
+
+    :param gone: the name of the DagModel column that tells a DAG's file is gone, and its value then
+    """
+
+    gone: tuple[str, bool]
+
+    def problems(self, dag_ids: Iterable[str]) -> list[str]:
+        """Tell what keeps these DAGs from being run."""
+        from airflow.models.dag import DagModel
+
+        wanted = list(dag_ids)
+        column, value = self.gone
+        with metadata_session() as session:
+            query = select(
+                DagModel.dag_id, DagModel.is_paused, DagModel.has_import_errors, getattr(DagModel, column)
+            ).where(DagModel.dag_id.in_(wanted))
+            known = {row[0]: row for row in session.execute(query)}
+        found = []
+        for dag_id in wanted:
+            row = known.get(dag_id)
+            if row is None or row[3] is value:
+                found.append(
+                    f"DAG {dag_id} is missing: put its file into the DAGs folder and let Airflow parse it."
+                )
+            elif row[2]:
+                found.append(f"DAG {dag_id} has import errors: mend its file.")
+            elif row[1]:
+                found.append(f"DAG {dag_id} is paused: unpause it in Airflow.")
+        return found
+
+    def run_conf(self, dag_id: str, run_id: str) -> Json | None:
+        """Return the conf of a DAG run; none if there is no such run."""
+        from airflow.models.dagrun import DagRun
+
+        with metadata_session() as session:
+            query = select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+            row = session.execute(query).first()
+        return None if row is None else dict(row[0] or {})
+
+    def states(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
+        """Return what Airflow knows of each run that exists: two queries, however many."""
+        from airflow.models.dagrun import DagRun
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.utils.state import State as AirflowState
+
+        if not runs:
+            return {}
+        keys = list(runs)
+        ended = case((TaskInstance.state.in_(list(AirflowState.finished)), 1), else_=0)
+        with metadata_session() as session:
+            counts = {
+                (row[0], row[1]): (int(row[2]), int(row[3]))
+                for row in session.execute(
+                    select(TaskInstance.dag_id, TaskInstance.run_id, func.sum(ended), func.count())
+                    .where(tuple_(TaskInstance.dag_id, TaskInstance.run_id).in_(keys))
+                    .group_by(TaskInstance.dag_id, TaskInstance.run_id)
+                )
+            }
+            rows = session.execute(
+                select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date).where(
+                    tuple_(DagRun.dag_id, DagRun.run_id).in_(keys)
+                )
+            )
+            return {
+                (row[0], row[1]): DagRunState(
+                    str(row[2]), row[3], row[4], *counts.get((row[0], row[1]), (0, 0))
+                )
+                for row in rows
+            }
+
+
+def once(message: str) -> Callable[[], None]:
+    """Return a function that logs a warning at its first call only."""
+    said: list[bool] = []
+
+    def say() -> None:
+        if not said:
+            said.append(True)
+            log.warning(message)
+
+    return say

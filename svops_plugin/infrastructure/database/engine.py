@@ -1,0 +1,45 @@
+"""The engine of SVOps' own database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy.pool import NullPool
+
+from svops_plugin.domain.errors import ConfigurationProblem
+
+
+def make_engine(url: str | URL, *, pooled: bool) -> Engine:
+    """Return an engine on PostgreSQL or SQLite.
+
+    :param pooled: keep connections between transactions, unlike task processes, which are many and short
+    :raises ConfigurationProblem: for any other database
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite(parsed)
+    if parsed.get_backend_name() != "postgresql":
+        raise ConfigurationProblem(
+            f"SVOps keeps its data in PostgreSQL (or SQLite, on one machine); {parsed.drivername} is neither."
+        )
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10} if pooled else {"poolclass": NullPool}
+    return create_engine(parsed, future=True, connect_args={"connect_timeout": 10}, **options)
+
+
+def _sqlite(url: URL) -> Engine:
+    """Return an engine whose transactions take the write lock at once, so that none fails half-way."""
+    engine = create_engine(url, future=True, poolclass=NullPool, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,314 @@
+"""The repositories: queries on one kind of entity each, within the session of a unit of work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from sqlalchemy import Table, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlalchemy.sql import ColumnElement
+
+from svops_plugin.application.ports import Page, Query
+from svops_plugin.domain.entities import (
+    Artifact,
+    Dataset,
+    Execution,
+    Metric,
+    RefreshToken,
+    Task,
+    User,
+    Workflow,
+    WorkflowRun,
+    utcnow,
+)
+from svops_plugin.domain.errors import InvalidInput
+from svops_plugin.domain.states import (
+    EXECUTION_TRANSITIONS,
+    RUN_TRANSITIONS,
+    TASK_TRANSITIONS,
+    ExecutionStatus,
+    State,
+    sources,
+)
+from svops_plugin.infrastructure.database import tables
+
+E = TypeVar("E")
+
+
+class SqlRepository(Generic[E]):
+    """What all repositories share. ``equal`` maps the plain filters to their columns."""
+
+    kind: ClassVar[type[Any]]
+    table: ClassVar[Table]
+    equal: ClassVar[Mapping[str, str]] = {}
+    transitions: ClassVar[Mapping[Any, frozenset[Any]]] = {}
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get(self, entity_id: int) -> E | None:
+        """Return it as of now, or none."""
+        return self.session.get(self.kind, entity_id)
+
+    def lock(self, entity_id: int) -> E | None:
+        """Return it, its row held until the transaction ends."""
+        return self._first(self.table.c.id == entity_id, lock=True)
+
+    def add(self, entity: E) -> E:
+        """Write it at once, so that it has its id."""
+        self.session.add(entity)
+        self.session.flush([entity])
+        return entity
+
+    def delete(self, entity: E) -> None:
+        """Remove it; foreign keys take what belongs to it along."""
+        self.session.delete(entity)
+        self.session.flush()
+
+    def page(self, query: Query) -> Page[E]:
+        """Return a page of the matching rows in the wanted order, newest id first among equals."""
+        matching = select(self.kind).where(*self._where(query.filters))
+        total = self.session.scalar(
+            select(func.count()).select_from(self.table).where(*self._where(query.filters))
+        )
+        name = query.order_by.removeprefix("-")
+        if name not in self.table.c or not isinstance(name, str):
+            known = ", ".join(sorted(self.table.c.keys()))
+            raise InvalidInput.field("order_by", f"{name!r} is not a column; known are {known}.")
+        columns = [self.table.c[name], self.table.c.id]
+        order = [c.desc() for c in columns] if query.order_by.startswith("-") else columns
+        rows = self.session.scalars(matching.order_by(*order).offset(query.skip).limit(query.limit))
+        return Page(list(rows), int(total or 0), query)
+
+    def move(self, entity: E, to: State, **values: Any) -> bool:
+        """Enter a state if the row is in one that leads there; if not, ``entity`` shows the row as it is."""
+        self.session.flush()
+        c = self.table.c
+        found = self.session.execute(
+            update(self.table)
+            .where(c.id == entity.id, c.status.in_(sources(self.transitions, to)))  # type: ignore[attr-defined]  # every entity has an id
+            .values(status=to, **values)
+        )
+        if found.rowcount != 1:  # type: ignore[attr-defined]  # a cursor result, as of any UPDATE
+            self.session.refresh(entity)
+            return False
+        for name, value in {"status": to, **values}.items():
+            set_committed_value(entity, name, value)
+        return True
+
+    def _first(self, *where: ColumnElement[bool], lock: bool = False) -> E | None:
+        query = select(self.kind).where(*where).limit(1)
+        if lock:
+            query = query.with_for_update(of=self.table).execution_options(populate_existing=True)
+        found: E | None = self.session.scalars(query).first()
+        return found
+
+    def _all(self, *where: ColumnElement[bool], order: Iterable[Any] = ()) -> list[E]:
+        return list(self.session.scalars(select(self.kind).where(*where).order_by(*order)))
+
+    def _where(self, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+        conditions: list[ColumnElement[bool]] = []
+        for name, value in filters.items():
+            if name == "q":
+                conditions.append(self.table.c.name.ilike(f"%{_escape(value)}%", escape="\\"))
+            elif name == "tag":
+                conditions.append(self._tagged(value))
+            else:
+                conditions.append(self.table.c[self.equal[name]] == value)
+        return conditions
+
+    def _tagged(self, tag: str) -> ColumnElement[bool]:
+        if self.session.get_bind().dialect.name == "postgresql":
+            return self.table.c.tags.contains([tag])
+        each = func.json_each(self.table.c.tags).table_valued("value")
+        return exists(select(text("1")).select_from(each).where(each.c.value == tag))
+
+
+def _escape(words: str) -> str:
+    return words.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+class SqlDatasets(SqlRepository[Dataset]):
+    """The datasets."""
+
+    kind, table = Dataset, tables.dataset
+    equal: ClassVar[Mapping[str, str]] = {"data_type": "data_type", "creator_id": "created_by_id"}
+
+    def named(self, name: str) -> Dataset | None:
+        """Return the one with this name."""
+        with self.session.no_autoflush:
+            return self._first(self.table.c.name == name)
+
+
+class SqlTasks(SqlRepository[Task]):
+    """The tasks."""
+
+    kind, table, transitions = Task, tables.task, TASK_TRANSITIONS
+    equal: ClassVar[Mapping[str, str]] = {
+        "status": "status",
+        "customer": "customer",
+        "creator_id": "created_by_id",
+        "dataset_id": "dataset_id",
+    }
+
+
+class SqlExecutions(SqlRepository[Execution]):
+    """The attempts at tasks' chains."""
+
+    kind, table, transitions = Execution, tables.execution, EXECUTION_TRANSITIONS
+
+    def attempts(self, task_id: int) -> int:
+        """Return the highest attempt number of a task so far."""
+        c = self.table.c
+        return int(self.session.scalar(select(func.max(c.attempt)).where(c.task_id == task_id)) or 0)
+
+    def carried_by(self, controller_run_id: str) -> Execution | None:
+        """Return the newest execution that a run of the controller DAG carries."""
+        c = self.table.c
+        found = self._all(c.controller_run_id == controller_run_id, order=[c.id.desc()])
+        return found[0] if found else None
+
+    def active(self) -> list[Execution]:
+        """Return those that have not ended."""
+        return self._all(self.table.c.status == ExecutionStatus.RUNNING, order=[self.table.c.id])
+
+
+class SqlWorkflows(SqlRepository[Workflow]):
+    """The DAGs known to SVOps."""
+
+    kind, table = Workflow, tables.workflow
+
+    def for_dags(self, dag_ids: Iterable[str]) -> dict[str, Workflow]:
+        """Return the workflow of each DAG, registering the new ones in one order, so that none deadlock."""
+        wanted = sorted(set(dag_ids))
+        known = {w.dag_id: w for w in self._all(self.table.c.dag_id.in_(wanted))}
+        for dag_id in wanted:
+            if dag_id not in known:
+                insert_missing(self.session, self.table, _workflow_row(dag_id))
+                found = self._first(self.table.c.dag_id == dag_id)
+                if found is not None:
+                    known[dag_id] = found
+        return known
+
+
+def _workflow_row(dag_id: str) -> dict[str, Any]:
+    now = utcnow()
+    return {"name": dag_id, "dag_id": dag_id, "is_active": True, "created_at": now, "updated_at": now}
+
+
+class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
+    """The DAG runs of workflows."""
+
+    kind, table, transitions = WorkflowRun, tables.workflow_run, RUN_TRANSITIONS
+
+    def of_execution(self, execution_id: int) -> list[WorkflowRun]:
+        """Return the runs of a chain in its order."""
+        return self._all(self.table.c.execution_id == execution_id, order=[self.table.c.position])
+
+    def of_dag_run(self, dag_id: str, dag_run_id: str) -> WorkflowRun | None:
+        """Return the run that goes by Airflow's names."""
+        return self._first(self.table.c.dag_id == dag_id, self.table.c.dag_run_id == dag_run_id)
+
+    def active(self) -> list[WorkflowRun]:
+        """Return those that have not ended."""
+        return self._all(text("status IN ('queued', 'running')"), order=[self.table.c.id])  # type: ignore[arg-type]  # spelled as the partial index is
+
+
+class SqlTracking:
+    """Metrics and artifacts; a repeated name (and step) overwrites."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def save_metric(self, metric: Metric) -> None:
+        """Write a metric in place of an earlier one with its name and step."""
+        c = tables.metric.c
+        step = c.step.is_(None) if metric.step is None else c.step == metric.step
+        found = self.session.scalars(
+            select(Metric).where(c.execution_id == metric.execution_id, c.name == metric.name, step)
+        ).first()
+        if found is None:
+            self.session.add(metric)
+        else:
+            found.value, found.created_at = metric.value, metric.created_at
+            found.workflow_run_id = metric.workflow_run_id
+
+    def save_artifact(self, artifact: Artifact) -> None:
+        """Write an artifact in place of an earlier one with its name."""
+        c = tables.artifact.c
+        found = self.session.scalars(
+            select(Artifact).where(c.execution_id == artifact.execution_id, c.name == artifact.name)
+        ).first()
+        if found is None:
+            self.session.add(artifact)
+        else:
+            found.path, found.media_type, found.size = artifact.path, artifact.media_type, artifact.size
+            found.workflow_run_id, found.created_at = artifact.workflow_run_id, artifact.created_at
+
+    def metrics(self, execution_id: int) -> list[Metric]:
+        """Return the metrics of an execution in the order of their names and steps."""
+        c = tables.metric.c
+        query = select(Metric).where(c.execution_id == execution_id).order_by(c.name, c.step)
+        return list(self.session.scalars(query))
+
+    def artifacts(self, execution_id: int) -> list[Artifact]:
+        """Return the artifacts of an execution in the order of their names."""
+        c = tables.artifact.c
+        query = select(Artifact).where(c.execution_id == execution_id).order_by(c.name)
+        return list(self.session.scalars(query))
+
+
+class SqlUsers:
+    """SVOps' integer ids of the auth manager's users, and their refresh tokens."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def identify(self, subject: str, username: str) -> User:
+        """Return the user with this subject, registering a new one.
+
+        An auth manager whose subjects are integers (Flask-AppBuilder's) lends its own ids, so that a user has
+        one id everywhere; the others' users get the next free one.
+        """
+        while True:
+            found = self.session.scalars(select(User).where(tables.user.c.subject == subject)).first()
+            if found is not None:
+                found.username = username
+                return found
+            highest = int(self.session.scalar(select(func.max(tables.user.c.id))) or 0)
+            user_id = int(subject) if subject.isascii() and subject.isdigit() else highest + 1
+            insert_missing(
+                self.session, tables.user, {"id": user_id, "subject": subject, "username": username}
+            )
+
+    def named(self, username: str) -> User | None:
+        """Return the user with this name, if SVOps has met them."""
+        return self.session.scalars(select(User).where(tables.user.c.username == username)).first()
+
+    def add_refresh_token(self, token: RefreshToken) -> None:
+        """Write a new refresh token."""
+        self.session.add(token)
+
+    def refresh_token(self, digest: str) -> RefreshToken | None:
+        """Return the token with this digest, its row held."""
+        query = select(RefreshToken).where(tables.refresh_token.c.digest == digest).with_for_update()
+        return self.session.scalars(query).first()
+
+    def revoke_family(self, family: str) -> None:
+        """End every refresh token that descends from the same login."""
+        c = tables.refresh_token.c
+        self.session.execute(
+            update(tables.refresh_token)
+            .where(c.family == family, c.revoked_at.is_(None))
+            .values(revoked_at=utcnow())
+        )
+
+
+def insert_missing(session: Session, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert a row unless another transaction has: one statement that never fails on the unique key."""
+    insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
+    session.execute(insert(table).values(row).on_conflict_do_nothing())

@@ -1,0 +1,317 @@
+"""The tables, and the imperative mapping that makes the domain's dataclasses their rows."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from enum import Enum as PythonEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Enum,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import registry, relationship
+
+from svops_plugin.domain import entities
+from svops_plugin.domain.entities import DataType, TriggerType
+from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+if TYPE_CHECKING:
+    DateTimeDecorator = TypeDecorator[datetime]
+else:
+    DateTimeDecorator = TypeDecorator  # SQLAlchemy 1.4 has no generic one
+
+
+class UtcDateTime(DateTimeDecorator):
+    """An aware time in UTC on every database; SQLite itself keeps none of the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuse a naive time, write the others in UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"A naive time cannot be stored: {value!r}")
+        return value.astimezone(timezone.utc)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Read times as aware ones in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
+
+
+def _json() -> Any:
+    return JSON().with_variant(JSONB(), "postgresql")
+
+
+def _enum(kind: type[PythonEnum], name: str) -> Enum:
+    """Return a string column with a CHECK on the values; no native enum, which could not be altered."""
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        length=16,
+        name=name,
+        values_callable=lambda members: [member.value for member in members],
+    )
+
+
+def _id() -> Column[Any]:
+    return Column("id", Integer, primary_key=True)
+
+
+def _created() -> Column[Any]:
+    return Column("created_at", UtcDateTime, nullable=False)
+
+
+user = Table(
+    "svops_user",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("subject", String(250), nullable=False, unique=True),
+    Column("username", String(250), nullable=False, index=True),
+)
+
+refresh_token = Table(
+    "svops_refresh_token",
+    metadata,
+    _id(),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("family", String(32), nullable=False, index=True),
+    Column("user_id", ForeignKey("svops_user.id", ondelete="CASCADE"), nullable=False),
+    Column("claims", _json(), nullable=False),
+    _created(),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("spent_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+)
+
+dataset = Table(
+    "svops_dataset",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", Text),
+    Column("path", Text, nullable=False),
+    Column("data_type", _enum(DataType, "data_type"), nullable=False),
+    Column("gt_path", Text),
+    Column("tags", _json(), nullable=False),
+    Column("profile", _json()),
+    Column("fingerprint", String(64)),
+    Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
+    _created(),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index(None, "created_at", "id"),
+    Index(None, "data_type", "created_at"),
+    Index(None, "created_by_id", "created_at"),
+)
+
+task = Table(
+    "svops_task",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("customer", String(32), nullable=False),
+    Column("log_out_path", Text, nullable=False),
+    Column("branch_name", String(255)),
+    Column("commit_id", String(255)),
+    Column("build_config", String(255)),
+    Column("build_config_customized", Boolean, nullable=False),
+    Column("build_config_custom_conf", _json(), nullable=False),
+    Column("build_config_custom_ini", _json(), nullable=False),
+    Column("dataset_id", ForeignKey("svops_dataset.id")),
+    Column("video_out_enabled", Boolean, nullable=False),
+    Column("video_out_path", Text, nullable=False),
+    Column("tags", _json(), nullable=False),
+    Column("status", _enum(TaskStatus, "status"), nullable=False),
+    Column("status_reason", Text),
+    Column("last_execution_id", Integer),
+    Column("result", _json()),
+    Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
+    _created(),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index(None, "created_at", "id"),
+    Index(None, "status", "created_at"),
+    Index(None, "customer", "created_at"),
+    Index(None, "created_by_id", "created_at"),
+    Index(None, "dataset_id", "created_at"),
+)
+
+execution = Table(
+    "svops_execution",
+    metadata,
+    _id(),
+    Column("task_id", ForeignKey("svops_task.id", ondelete="CASCADE"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("uuid", String(32), nullable=False, unique=True),
+    Column("chain", _json(), nullable=False),
+    Column("task_snapshot", _json(), nullable=False),
+    Column("dataset_snapshot", _json(), nullable=False),
+    Column("parameters", _json(), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("requested_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
+    Column("requested_by", String(250), nullable=False),
+    Column("status", _enum(ExecutionStatus, "status"), nullable=False),
+    Column("controller_run_id", String(250), nullable=False, index=True),
+    Column("triggered_at", UtcDateTime),
+    _created(),
+    Column("ended_at", UtcDateTime),
+    Column("error", _json()),
+    Column("result", _json()),
+    UniqueConstraint("task_id", "attempt"),
+    Index(
+        "uq_svops_execution_running",
+        "task_id",
+        unique=True,
+        postgresql_where=text("status = 'running'"),
+        sqlite_where=text("status = 'running'"),
+    ),
+)
+
+workflow = Table(
+    "svops_workflow",
+    metadata,
+    _id(),
+    Column("name", String(255), nullable=False),
+    Column("description", Text),
+    Column("dag_id", String(250), nullable=False, unique=True),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
+    _created(),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+workflow_run = Table(
+    "svops_workflow_run",
+    metadata,
+    _id(),
+    Column("workflow_id", ForeignKey("svops_workflow.id", ondelete="CASCADE"), nullable=False),
+    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), index=True),
+    Column("position", Integer),
+    Column("dag_id", String(250), nullable=False),
+    Column("dag_run_id", String(250), nullable=False),
+    Column("status", _enum(RunStatus, "status"), nullable=False),
+    Column("trigger_type", _enum(TriggerType, "trigger_type"), nullable=False),
+    Column("configuration", _json(), nullable=False),
+    Column("triggered_by", String(250), nullable=False),
+    Column("note", Text, nullable=False),
+    Column("progress_done", Integer, nullable=False),
+    Column("progress_total", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("start_date", UtcDateTime),
+    Column("end_date", UtcDateTime),
+    Column("error", _json()),
+    _created(),
+    UniqueConstraint("dag_id", "dag_run_id"),
+    Index(None, "workflow_id", "created_at"),
+    Index(
+        "ix_svops_workflow_run_active",
+        "id",
+        postgresql_where=text("status IN ('queued', 'running')"),
+        sqlite_where=text("status IN ('queued', 'running')"),
+    ),
+)
+
+metric = Table(
+    "svops_metric",
+    metadata,
+    _id(),
+    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "workflow_run_id", ForeignKey("svops_workflow_run.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("name", String(250), nullable=False),
+    Column("value", Float, nullable=False),
+    Column("step", Integer),
+    _created(),
+    Index(None, "execution_id", "name", "step"),
+)
+
+artifact = Table(
+    "svops_artifact",
+    metadata,
+    _id(),
+    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), nullable=False),
+    Column(
+        "workflow_run_id", ForeignKey("svops_workflow_run.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("name", String(250), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("media_type", String(250), nullable=False),
+    Column("size", Integer, nullable=False),
+    _created(),
+    UniqueConstraint("execution_id", "name"),
+)
+
+event = Table(
+    "svops_event",
+    metadata,
+    _id(),
+    Column("type", String(64), nullable=False),
+    Column("task_id", Integer),
+    Column("execution_id", Integer),
+    Column("workflow_id", Integer),
+    Column("run_id", Integer),
+    Column("user_id", Integer),
+    Column("actor", String(250), nullable=False),
+    Column("data", _json(), nullable=False),
+    _created(),
+    Index(None, "task_id", "id"),
+)
+
+lease = Table(
+    "svops_lease",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+mapper = registry(metadata=metadata)
+mapper.map_imperatively(entities.User, user)
+mapper.map_imperatively(entities.RefreshToken, refresh_token)
+mapper.map_imperatively(entities.Dataset, dataset)
+mapper.map_imperatively(
+    entities.Task,
+    task,
+    properties={"dataset": relationship(entities.Dataset, lazy="joined", viewonly=True)},
+)
+mapper.map_imperatively(entities.Execution, execution)
+mapper.map_imperatively(entities.Workflow, workflow)
+mapper.map_imperatively(entities.WorkflowRun, workflow_run)
+mapper.map_imperatively(entities.Metric, metric)
+mapper.map_imperatively(entities.Artifact, artifact)
+mapper.map_imperatively(entities.Event, event)

@@ -1,0 +1,100 @@
+"""One transaction over the repositories, with its events."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from svops_plugin.application.ports import (
+    Datasets,
+    Executions,
+    Tasks,
+    Tracking,
+    Users,
+    WorkflowRuns,
+    Workflows,
+)
+from svops_plugin.domain.entities import Event
+from svops_plugin.domain.errors import Conflict, Unavailable
+from svops_plugin.infrastructure.database.repositories import (
+    SqlDatasets,
+    SqlExecutions,
+    SqlTasks,
+    SqlTracking,
+    SqlUsers,
+    SqlWorkflowRuns,
+    SqlWorkflows,
+)
+
+EVENT_LOCK = 0x53564F50  # "SVOP": the advisory lock that makes event ids visible in their order
+EVENT_CHANNEL = "svops_event"
+
+
+class SqlUnitOfWork:
+    """A unit of work on an engine; see :class:`svops_plugin.application.ports.UnitOfWork`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._session = Session(engine, future=True, expire_on_commit=False)
+        self._events: list[Event] = []
+        self.datasets: Datasets = SqlDatasets(self._session)
+        self.tasks: Tasks = SqlTasks(self._session)
+        self.executions: Executions = SqlExecutions(self._session)
+        self.workflows: Workflows = SqlWorkflows(self._session)
+        self.runs: WorkflowRuns = SqlWorkflowRuns(self._session)
+        self.tracking: Tracking = SqlTracking(self._session)
+        self.users: Users = SqlUsers(self._session)
+
+    def record(self, event: Event) -> None:
+        """Write an event with this transaction, after everything else in it."""
+        self._events.append(event)
+
+    def __enter__(self) -> SqlUnitOfWork:
+        """Begin; the first statement takes a connection."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit when left normally, else roll back; a database that does not answer is Unavailable."""
+        try:
+            if error is None:
+                self._write_events()
+                self._session.commit()
+        except DBAPIError as failure:
+            raise_refusal(failure)
+            raise
+        finally:
+            self._session.close()
+        if isinstance(error, DBAPIError):
+            raise_refusal(error)
+
+    def _write_events(self) -> None:
+        """Insert the events under a lock that is taken last and held to the commit.
+
+        Without it a transaction could commit a lower id after a reader has seen a higher one, and the
+        reader, who asks for what came after the last it saw, would miss it.
+        """
+        if not self._events:
+            return
+        self._session.flush()
+        postgresql = self._session.get_bind().dialect.name == "postgresql"
+        if postgresql:
+            self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": EVENT_LOCK})
+        for event in self._events:
+            self._session.add(event)
+            self._session.flush([event])
+        if postgresql:
+            self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": EVENT_CHANNEL})
+
+
+def raise_refusal(error: DBAPIError) -> None:
+    """Say in the domain's words what a database error means, where it has any."""
+    if isinstance(error, IntegrityError):
+        raise Conflict("Somebody else changed the same thing at the same moment; load it again.") from error
+    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
+        reason = type(error.orig).__name__
+        raise Unavailable(f"SVOps' database does not answer ({reason}); try again later.") from error

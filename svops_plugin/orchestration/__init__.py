@@ -1,0 +1,1 @@
+"""What runs inside Airflow: the controller DAG, its steps, and the frame around pipelines."""

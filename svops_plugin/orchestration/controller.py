@@ -1,0 +1,95 @@
+"""The controller DAG: claim, one step per DAG of the chain, complete."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, chain
+from airflow.providers.standard.operators.python import PythonOperator
+
+from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.bootstrap import services
+from svops_plugin.domain.errors import SVOpsError, Unavailable
+from svops_plugin.orchestration.step import ChainStepOperator
+from svops_plugin.settings import load
+
+log = logging.getLogger(__name__)
+
+DOCUMENTATION = """
+Runs the chain of DAGs for one SVOps task. SVOps triggers it when a task is executed; by hand, name the task:
+`airflow dags trigger svops_controller --conf '{"task_id": 1}'`. Clearing a run that has ended makes a new
+attempt.
+"""
+
+
+def controller_dag() -> DAG:
+    """Build the controller from ``[svops] chain``."""
+    settings = load()
+    with DAG(
+        CONTROLLER,
+        description="Runs the chain of DAGs for one SVOps task",
+        doc_md=DOCUMENTATION,
+        schedule=None,
+        start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+        catchup=False,
+        is_paused_upon_creation=False,
+        max_active_runs=settings.max_active_executions,
+        params={
+            "task_id": Param(type="integer", minimum=1, description="The SVOps task to execute"),
+            "parameters": Param({}, type="object", description="Passed on to the pipelines"),
+            "note": Param("", type="string", description="Kept with the execution"),
+        },
+        tags=["svops"],
+        on_failure_callback=fail_execution,
+        default_args={
+            "owner": "svops",
+            "retries": 3,
+            "retry_delay": timedelta(seconds=2),
+            "on_failure_callback": fail_execution,
+        },
+    ) as dag:
+        chain(
+            PythonOperator(task_id="claim", python_callable=claim),
+            *(
+                ChainStepOperator(
+                    task_id=f"{position}_{dag_id}",
+                    trigger_dag_id=dag_id,
+                    position=position,
+                )
+                for position, dag_id in enumerate(settings.chain, start=1)
+            ),
+            PythonOperator(task_id="complete", python_callable=complete),
+        )
+    return dag
+
+
+def claim(**context: Any) -> int:
+    """Find or make the execution that this run carries, and return its id."""
+    run = context["dag_run"]
+    username = getattr(run, "triggering_user_name", None) or "airflow"
+    try:
+        return services().controller.claim(run.run_id, dict(run.conf or {}), username).id
+    except Unavailable:
+        raise
+    except SVOpsError as refusal:
+        raise AirflowFailException(str(refusal)) from refusal
+
+
+def complete(**context: Any) -> Any:
+    """End the execution that this run carries as completed, and return its result."""
+    return services().controller.complete(context["run_id"]).result
+
+
+def fail_execution(context: Any) -> None:
+    """Set the execution that this run carries failed: the callback of every task and of the DAG itself."""
+    ti = context.get("task_instance")
+    position = getattr(context.get("task"), "position", None)
+    error = {
+        "dag_id": load().chain[position - 1] if position else CONTROLLER,
+        "task_id": None,
+        "message": str(context.get("exception") or context.get("reason") or "failed"),
+        "log_url": getattr(ti, "log_url", None),
+    }
+    services().controller.fail(context["run_id"], error)

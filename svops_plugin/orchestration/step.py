@@ -1,0 +1,72 @@
+"""One step of the chain."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+from svops_plugin.bootstrap import host, services
+from svops_plugin.domain.errors import Conflict, NotFound
+from svops_plugin.orchestration.trigger import ChainStepTrigger
+
+
+class ChainStepOperator(TriggerDagRunOperator):
+    """Triggers a DAG of the chain and waits for it without holding a worker slot.
+
+    It is TriggerDagRunOperator with ``wait_for_completion`` and ``deferrable`` that waits in its own way: see
+    :class:`ChainStepTrigger`. Its run id and conf are the execution's, so it is safe to repeat after any
+    crash: a run that exists already is adopted.
+
+    :param trigger_dag_id: the DAG
+    :param position: its place in the chain, from 1
+    """
+
+    def __init__(self, *, trigger_dag_id: str, position: int, **kwargs: Any) -> None:
+        super().__init__(
+            trigger_dag_id=trigger_dag_id,
+            wait_for_completion=True,
+            deferrable=True,
+            poke_interval=1,
+            **kwargs,
+        )
+        self.position = position
+
+    def execute(self, context: Any) -> None:
+        """Trigger the step's run, unless an earlier attempt's is reused, and defer."""
+        try:
+            step = services().controller.begin_step(context["run_id"], self.position, self.trigger_dag_id)
+        except (Conflict, NotFound) as refusal:
+            raise AirflowFailException(str(refusal)) from refusal
+        if step.reused:
+            self.log.info("An earlier attempt finished %s; its results are reused.", self.trigger_dag_id)
+            return
+        self.trigger_run_id, self.conf = step.run_id, step.conf
+
+        def ours(conf: Mapping[str, Any]) -> bool:
+            return bool(conf.get("execution_id") == step.conf["execution_id"])
+
+        try:
+            started = host().start_child(super().execute, context, ours)
+        except Conflict as refusal:
+            raise AirflowFailException(str(refusal)) from refusal
+        if not started:
+            super().execute(context)
+            return
+        raise TaskDeferred(
+            trigger=ChainStepTrigger(self.trigger_dag_id, step.run_id, time.time()),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Any, event: Any) -> None:
+        """Fail: the trigger wakes the task only when the run did not succeed.
+
+        :raises AirflowFailException: so that the failure callback runs at once, in this process
+        """
+        if not isinstance(event, Mapping):
+            super().execute_complete(context, event)
+            return
+        raise AirflowFailException(f"{self.trigger_dag_id} ended as {event['state']}.")

@@ -1,0 +1,59 @@
+"""Waiting for a step's DAG run in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
+
+from svops_plugin.bootstrap import host
+
+log = logging.getLogger(__name__)
+
+SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 10.0
+
+
+class ChainStepTrigger(BaseTrigger):
+    """Waits for a DAG run and ends the waiting task itself when that succeeds.
+
+    Ending from the trigger matters: a task that is queued again after its deferral can be failed by the
+    scheduler as "state mismatch" (apache/airflow #66374), and it would take a worker to say "done".
+
+    :param started: when the waiting began, in seconds since the epoch
+    """
+
+    def __init__(self, dag_id: str, run_id: str, started: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's triggers are partly typed
+        self.dag_id = dag_id
+        self.run_id = run_id
+        self.started = started
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and arguments that make this trigger again in the triggerer."""
+        arguments = {"dag_id": self.dag_id, "run_id": self.run_id, "started": self.started}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Poll the run's state; success ends the task, anything else that is final wakes it.
+
+        A poll costs the triggerer several milliseconds, so a run that has taken long is asked for less often:
+        at a twentieth of its age, between half a second and ten.
+        """
+        while True:
+            try:
+                state = await host().child_state(self.dag_id, self.run_id)
+            except Exception:
+                log.exception("Asking for the state of %s %s failed; trying again.", self.dag_id, self.run_id)
+                state = "unknown"
+            if state == "success":
+                yield TaskSuccessEvent()
+                return
+            if state in {"failed", None}:
+                yield TriggerEvent({"state": state or "deleted"})  # type: ignore[no-untyped-call]  # as above
+                return
+            age = time.time() - self.started
+            await asyncio.sleep(min(max(age / 20, SHORTEST_INTERVAL), LONGEST_INTERVAL))

@@ -1,0 +1,30 @@
+"""All that Airflow loads of SVOps.
+
+Every process loads it, so nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+
+class SVOpsPlugin(AirflowPlugin):
+    """Datasets, tasks and chains of pipelines in Airflow."""
+
+    name = "svops"
+
+    @property
+    def flask_blueprints(self) -> list[Any]:  # type: ignore[override]  # evaluated by servers only
+        """The REST API."""
+        from svops_plugin.presentation.rest import blueprints
+
+        return blueprints()
+
+    @property
+    def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # evaluated by Airflow 3's API server only
+        """The API's short address."""
+        from svops_plugin.presentation.rest.bridge import application
+
+        return [{"app": application(), "url_prefix": "/svops", "name": "SVOps"}]

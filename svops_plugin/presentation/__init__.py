@@ -1,0 +1,1 @@
+"""What people and programs meet: REST, and the command line."""

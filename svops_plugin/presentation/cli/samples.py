@@ -1,0 +1,22 @@
+"""``svops samples``: data to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def samples() -> None:
+    """Make sample datasets."""
+
+
+@samples.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+def create(directory: Path) -> None:
+    """Write a sample set of each data type, made from handwritten digits, into DIRECTORY."""
+    from svops_plugin.pipelines.samples import create as write
+
+    for sample in write(directory):
+        click.echo(f"{sample.data_type}: {sample.path}")

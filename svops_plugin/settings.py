@@ -1,0 +1,53 @@
+"""A typed view of the ``[svops]`` section of Airflow's configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from airflow.providers.common.compat.sdk import conf
+
+SECTION = "svops"
+DEFAULT_CHAIN = "data_processing_pipeline,ml_training_pipeline,simple_workflow_example"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of SVOps.
+
+    :param chain: the DAGs that executing a task runs, in order
+    :param database_conn_id: the Airflow connection to SVOps' own PostgreSQL database
+    :param sql_alchemy_conn: a SQLite URL, in place of the connection, on one machine
+    :param data_roots: folders below which datasets are read
+    :param output_roots: folders below which outputs are written
+    :param preset_dirs: folders with further build-config presets
+    :param max_active_executions: how many chains run at once; the rest queue in Airflow
+    """
+
+    chain: tuple[str, ...]
+    database_conn_id: str
+    sql_alchemy_conn: str
+    data_roots: tuple[str, ...]
+    output_roots: tuple[str, ...]
+    preset_dirs: tuple[Path, ...]
+    max_active_executions: int
+
+
+def load() -> Settings:
+    """Read the settings from the environment (``AIRFLOW__SVOPS__…``), ``airflow.cfg`` or the defaults."""
+
+    def text(key: str, default: str = "") -> str:
+        return str(conf.get(SECTION, key, fallback=default)).strip()
+
+    def items(key: str, default: str = "") -> tuple[str, ...]:
+        return tuple(item.strip() for item in text(key, default).split(",") if item.strip())
+
+    return Settings(
+        chain=items("chain", DEFAULT_CHAIN),
+        database_conn_id=text("database_conn_id", "svops_db"),
+        sql_alchemy_conn=text("sql_alchemy_conn"),
+        data_roots=items("data_roots"),
+        output_roots=items("output_roots"),
+        preset_dirs=tuple(Path(item) for item in items("preset_dirs")),
+        max_active_executions=int(text("max_active_executions", "200")),
+    )
