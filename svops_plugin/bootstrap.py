@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine
 from svops_plugin.application.auth import AuthService
 from svops_plugin.application.datasets import DatasetService
 from svops_plugin.application.executions import Controller, ExecutionService
+from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.tasks import TaskService
 from svops_plugin.application.tracking import RunTracker
 from svops_plugin.domain.entities import Dataset, Task
@@ -80,6 +81,11 @@ class Services:
             check_configuration=self.check_configuration,
             dag_ids=self.settings.chain,
         )
+
+    @cached_property
+    def monitor(self) -> Monitor:
+        """Repairing what callbacks missed."""
+        return Monitor(self.transactions, host().DagRuns(), self.executions.trigger)
 
     @cached_property
     def controller(self) -> Controller:

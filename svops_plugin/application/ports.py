@@ -156,6 +156,13 @@ class Users(Protocol):
         """End every refresh token that descends from the same login."""
 
 
+class Leases(Protocol):
+    """Who of several processes may act; they expire, so that another takes over from one that died."""
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or keep a lease for so long; tell whether it is the holder's now."""
+
+
 class UnitOfWork(Protocol):
     """One transaction: commits when left normally, rolls back on an exception.
 
@@ -171,6 +178,7 @@ class UnitOfWork(Protocol):
     runs: WorkflowRuns
     tracking: Tracking
     users: Users
+    leases: Leases
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction."""

@@ -228,4 +228,4 @@ async def child_state(dag_id: str, run_id: str) -> str | None:
         if count.count == 0:
             return None
         raise
-    return str(answer.state)
+    return str(answer.state.value)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Table, exists, func, select, text, update
+from sqlalchemy import Table, exists, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -306,6 +307,26 @@ class SqlUsers:
             .where(c.family == family, c.revoked_at.is_(None))
             .values(revoked_at=utcnow())
         )
+
+
+class SqlLeases:
+    """Who of several processes may act."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def acquire(self, name: str, holder: str, seconds: float) -> bool:
+        """Take a lease that is free, expired or one's own, for so long from now."""
+        now = utcnow()
+        expires_at = now + timedelta(seconds=seconds)
+        insert_missing(self.session, tables.lease, {"name": name, "holder": holder, "expires_at": expires_at})
+        c = tables.lease.c
+        taken = self.session.execute(
+            update(tables.lease)
+            .where(c.name == name, or_(c.holder == holder, c.expires_at < now))
+            .values(holder=holder, expires_at=expires_at)
+        )
+        return bool(taken.rowcount)  # type: ignore[attr-defined]  # a cursor result, as of any UPDATE
 
 
 def insert_missing(session: Session, table: Table, row: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from svops_plugin.application.ports import (
     Datasets,
     Executions,
+    Leases,
     Tasks,
     Tracking,
     Users,
@@ -23,6 +24,7 @@ from svops_plugin.domain.errors import Conflict, Unavailable
 from svops_plugin.infrastructure.database.repositories import (
     SqlDatasets,
     SqlExecutions,
+    SqlLeases,
     SqlTasks,
     SqlTracking,
     SqlUsers,
@@ -47,6 +49,7 @@ class SqlUnitOfWork:
         self.runs: WorkflowRuns = SqlWorkflowRuns(self._session)
         self.tracking: Tracking = SqlTracking(self._session)
         self.users: Users = SqlUsers(self._session)
+        self.leases: Leases = SqlLeases(self._session)
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction, after everything else in it."""

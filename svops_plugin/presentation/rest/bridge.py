@@ -6,10 +6,13 @@ hands ``/svops/api/v1`` to that same Flask app.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from svops_plugin.bootstrap import services
 from svops_plugin.presentation.rest.errors import MEDIA_TYPE
 
 if TYPE_CHECKING:
@@ -46,15 +49,24 @@ class FlaskBridge:
         await wsgi({**scope, "root_path": root}, receive, send)
 
 
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Run the monitor for as long as the API server serves."""
+    stop = threading.Event()
+    monitor = threading.Thread(
+        target=lambda: services(pooled=True).monitor.run(stop), name="svops-monitor", daemon=True
+    )
+    monitor.start()
+    yield
+    stop.set()
+    await asyncio.to_thread(monitor.join, 5)
+
+
 def application() -> FastAPI:
     """Return the application for ``/svops``. A FastAPI one, because Airflow runs no other's lifespan."""
     from fastapi import FastAPI
 
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = FastAPI(title="SVOps", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(title="SVOps", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan)
     app.mount("/api/v1", FlaskBridge("/svops/api/v1"))
 
     app.add_route("/{path:path}", nothing_here, methods=list(METHODS))

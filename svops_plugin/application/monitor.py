@@ -1,0 +1,180 @@
+"""The monitor: repairs whatever a callback missed.
+
+Callbacks in tasks are hints that come at once when all goes well. The monitor compares what SVOps has
+recorded of every active run with what Airflow knows, and makes up the difference through the same functions;
+compare-and-set lets the first reporter win.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from svops_plugin.application import chain
+from svops_plugin.application.events import run_event
+from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.application.ports import Airflow, DagRunState, Transactions, UnitOfWork
+from svops_plugin.application.tasks import found_task
+from svops_plugin.domain.entities import Execution, Json, Task, WorkflowRun, utcnow
+from svops_plugin.domain.errors import SVOpsError
+from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus
+
+log = logging.getLogger(__name__)
+
+LEASE = "monitor"
+LEASE_SECONDS = 10.0
+PERIOD = 2.0
+TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
+
+Known = Mapping[tuple[str, str], DagRunState]
+
+
+class Monitor:
+    """Brings executions to the states that their DAG runs have.
+
+    :param trigger: creates the controller's run of an execution whose trigger was lost
+    """
+
+    def __init__(
+        self, transactions: Transactions, airflow: Airflow, trigger: Callable[[Execution], None]
+    ) -> None:
+        self._transactions = transactions
+        self._airflow = airflow
+        self._trigger = trigger
+        self._holder = secrets.token_hex(8)
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until stopped, while this process holds the lease; failures are logged and outlived."""
+        while not stop.wait(PERIOD):
+            try:
+                if self._holds_lease():
+                    for change in self.tick():
+                        log.info(change)
+            except SVOpsError as refusal:
+                log.warning("The monitor waits: %s", refusal)
+            except Exception:
+                log.exception("The monitor's tick failed; the next one follows in %s s.", PERIOD)
+
+    def tick(self) -> list[str]:
+        """Compare once, and return a sentence for each change made.
+
+        Four queries find the differences, however many runs are active; each execution that differs is then
+        brought up to date in a transaction of its own.
+        """
+        with self._transactions() as uow:
+            executions = uow.executions.active()
+            runs = uow.runs.active() if executions else []
+        if not executions:
+            return []
+        keys = {(CONTROLLER, execution.controller_run_id) for execution in executions}
+        keys |= {(run.dag_id, run.dag_run_id) for run in runs}
+        known = self._airflow.states(keys)
+        by_execution: dict[int, list[WorkflowRun]] = {}
+        for run in runs:
+            by_execution.setdefault(run.execution_id or 0, []).append(run)
+        changes = []
+        for execution in executions:
+            if _differs(execution, by_execution.get(execution.id, []), known):
+                changes += self._repair(execution, known)
+        return changes
+
+    def _holds_lease(self) -> bool:
+        with self._transactions() as uow:
+            return uow.leases.acquire(LEASE, self._holder, LEASE_SECONDS)
+
+    def _repair(self, seen: Execution, known: Known) -> list[str]:
+        controller = known.get((CONTROLLER, seen.controller_run_id))
+        if seen.triggered_at is None and controller is None:
+            self._trigger(seen)
+            return [f"Execution {seen.id}: triggered again."]
+        with self._transactions() as uow:
+            task = found_task(uow.tasks.lock(seen.task_id), seen.task_id)
+            execution = uow.executions.lock(seen.id)
+            if execution is None or execution.status is not ExecutionStatus.RUNNING:
+                return []
+            if execution.triggered_at is None:
+                execution.triggered_at = utcnow()
+            changes = []
+            for run in uow.runs.of_execution(execution.id):
+                state = known.get((run.dag_id, run.dag_run_id))
+                changes += _follow(uow, task, run, state)
+                if error := _failure(run, state):
+                    chain.fail(uow, task, execution, error)
+                    return [*changes, f"Execution {execution.id}: failed in {run.dag_id}."]
+            return changes + _follow_controller(uow, task, execution, controller)
+
+
+def _differs(execution: Execution, runs: list[WorkflowRun], known: Known) -> bool:
+    """Tell whether Airflow knows something of an execution that SVOps has not recorded."""
+    controller = known.get((CONTROLLER, execution.controller_run_id))
+    if controller is None:
+        return execution.triggered_at is not None or utcnow() - execution.created_at > TRIGGER_GRACE
+    if execution.triggered_at is None or controller.state in {"success", "failed"}:
+        return True
+    return any(_run_differs(run, known.get((run.dag_id, run.dag_run_id))) for run in runs)
+
+
+def _run_differs(run: WorkflowRun, state: DagRunState | None) -> bool:
+    if state is None:
+        return run.status is RunStatus.RUNNING
+    return state.state != run.status.value or (state.done, state.total) != (
+        run.progress_done,
+        run.progress_total,
+    )
+
+
+def _follow(uow: UnitOfWork, task: Task, run: WorkflowRun, state: DagRunState | None) -> list[str]:
+    """Record a run's progress, beginning and success."""
+    if state is None or run.status not in ACTIVE_RUNS:
+        return []
+    changes = []
+    if state.state != RunStatus.QUEUED.value and chain.start_run(uow, task, run, state.start_date):
+        changes.append(f"{run.dag_id} {run.dag_run_id}: started.")
+    if (state.done, state.total) != (run.progress_done, run.progress_total):
+        run.progress_done, run.progress_total = state.done, state.total
+        uow.record(run_event("progress", run, task.created_by_id))
+    if state.state == RunStatus.SUCCESS.value and chain.end_run(
+        uow, task, run, RunStatus.SUCCESS, state.end_date
+    ):
+        changes.append(f"{run.dag_id} {run.dag_run_id}: success.")
+    return changes
+
+
+def _failure(run: WorkflowRun, state: DagRunState | None) -> Json | None:
+    """Return the error of a run that has failed or that was deleted while it ran."""
+    if run.status not in ACTIVE_RUNS:
+        return None
+    if state is None:
+        if run.status is RunStatus.QUEUED:
+            return None
+        message = f"DAG run {run.dag_run_id} was deleted while it ran."
+    elif state.state == RunStatus.FAILED.value:
+        message = f"DAG run {run.dag_run_id} failed."
+    else:
+        return None
+    return {"dag_id": run.dag_id, "task_id": None, "message": message, "log_url": None}
+
+
+def _follow_controller(
+    uow: UnitOfWork, task: Task, execution: Execution, controller: DagRunState | None
+) -> list[str]:
+    """Record the end of an execution whose controller run has ended or is gone."""
+    if controller is not None and controller.state not in {"success", "failed"}:
+        return []
+    runs = uow.runs.of_execution(execution.id)
+    unfinished = [run for run in runs if run.status not in {RunStatus.SUCCESS, RunStatus.REUSED}]
+    if controller is not None and controller.state == "success" and not unfinished:
+        chain.complete(uow, task, execution)
+        return [f"Execution {execution.id}: completed."]
+    if controller is None:
+        message = f"The controller's run {execution.controller_run_id} was deleted."
+    elif controller.state == "success":
+        message = f"The controller's run was set to success before {unfinished[0].dag_id} had succeeded."
+    else:
+        message = f"The controller's run {execution.controller_run_id} failed."
+    error = {"dag_id": CONTROLLER, "task_id": None, "message": message, "log_url": None}
+    chain.fail(uow, task, execution, error)
+    return [f"Execution {execution.id}: failed. {message}"]
