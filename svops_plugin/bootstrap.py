@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy.engine import URL, Engine
 
 from svops_plugin.application.auth import AuthService
+from svops_plugin.application.controller import Controller
 from svops_plugin.application.datasets import DatasetService
-from svops_plugin.application.executions import Controller, ExecutionService
+from svops_plugin.application.executions import ExecutionService
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.tasks import TaskService
 from svops_plugin.application.tracking import RunTracker
@@ -23,12 +24,12 @@ from svops_plugin.infrastructure.airflow.common import database_url
 from svops_plugin.infrastructure.database import migrations as schema
 from svops_plugin.infrastructure.database.engine import make_engine
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
-from svops_plugin.infrastructure.storage import ConfinedPaths
+from svops_plugin.infrastructure.storage import ConfinedPaths, copy_outputs
 from svops_plugin.pipelines.configuration import ConfigurationError, resolve
 from svops_plugin.pipelines.readers import reader_for
 from svops_plugin.settings import Settings, load
 
-__all__ = ["Services", "host", "schema", "services"]
+__all__ = ["Services", "copy_outputs", "host", "schema", "services"]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Services:
     @cached_property
     def monitor(self) -> Monitor:
         """Repairing what callbacks missed."""
-        return Monitor(self.transactions, host().DagRuns(), self.executions.trigger)
+        return Monitor(self.transactions, host().DagRuns(), self.executions)
 
     @cached_property
     def controller(self) -> Controller:

@@ -11,11 +11,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from svops_plugin.application.events import run_event, task_event
 from svops_plugin.application.ports import UnitOfWork
-from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, WorkflowRun, utcnow
+from svops_plugin.domain.entities import (
+    Artifact,
+    Execution,
+    Json,
+    Metric,
+    Task,
+    TriggerType,
+    WorkflowRun,
+    utcnow,
+)
 from svops_plugin.domain.errors import Conflict, InvalidInput
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
 
@@ -35,47 +45,81 @@ class Request:
     controller_run_id: str | None = None
 
 
-def claim(uow: UnitOfWork, task: Task, chain: Sequence[str], request: Request) -> Execution:
+def claim(
+    uow: UnitOfWork,
+    task: Task,
+    chain: Sequence[str],
+    request: Request,
+    resumed: Execution | None = None,
+) -> Execution:
     """Make a new attempt at the chain of a task whose row is locked, and set the task running.
 
+    :param resumed: an ended attempt; the steps that it finished are reused, with what they measured and left
     :raises InvalidInput: if the task has no dataset
-    :raises Conflict: if it is running already
+    :raises Conflict: if it is running already, or is not what it was when the resumed attempt was made
     """
     if task.dataset is None:
-        raise InvalidInput.field(
-            "dataset_id", f"task {task.id} has no dataset; give it one before executing it."
-        )
+        raise InvalidInput.field("dataset_id", f"task {task.id} has no dataset; give it one first.")
     if not uow.tasks.move(task, TaskStatus.RUNNING, status_reason=None):
         raise Conflict(f"Task {task.id} is running already (execution {task.last_execution_id}).")
     execution = Execution(
         task_id=task.id,
         attempt=uow.executions.attempts(task.id) + 1,
         chain=list(chain),
-        task_snapshot={
-            "name": task.name,
-            "customer": task.customer,
-            "log_out_path": task.log_out_path,
-            "video_out_path": task.video_out_path if task.video_out_enabled else None,
-            **task.configuration(),
-        },
+        task_snapshot=_task_snapshot(task),
         dataset_snapshot=task.dataset.snapshot(),
         parameters=request.parameters,
         note=request.note,
         requested_by=request.requested_by,
         requested_by_id=request.requested_by_id,
+        resumed_from_id=resumed.id if resumed else None,
     )
+    if resumed is not None:
+        _refuse_other_inputs(execution, resumed)
     execution.controller_run_id = request.controller_run_id or execution.run_name
     if request.controller_run_id:
         execution.triggered_at = utcnow()
     uow.executions.add(execution)
     task.last_execution_id = execution.id
     uow.record(task_event("started", task, request.requested_by, execution))
-    _add_runs(uow, task, execution, request)
+    earlier = _add_runs(uow, task, execution, request, resumed)
+    if resumed is not None:
+        _copy_tracking(uow, resumed, execution, earlier)
     return execution
 
 
-def _add_runs(uow: UnitOfWork, task: Task, execution: Execution, request: Request) -> None:
+def _task_snapshot(task: Task) -> Json:
+    return {
+        "name": task.name,
+        "customer": task.customer,
+        "log_out_path": task.log_out_path,
+        "video_out_path": task.video_out_path if task.video_out_enabled else None,
+        **task.configuration(),
+    }
+
+
+def _refuse_other_inputs(execution: Execution, resumed: Execution) -> None:
+    """Refuse to mix finished steps with steps that would be told something else."""
+
+    def inputs(of: Execution) -> Json:
+        data = {key: of.dataset_snapshot.get(key) for key in ("id", "path", "gt_path", "data_type")}
+        return {"task": {**of.task_snapshot, "name": ""}, "data": data, "parameters": of.parameters}
+
+    if execution.chain != resumed.chain or inputs(execution) != inputs(resumed):
+        raise Conflict(
+            f"The task, its dataset or the chain was changed since attempt {resumed.attempt}; "
+            'its finished steps do not fit any more. Retry with {"from": "start"}.'
+        )
+
+
+def _add_runs(
+    uow: UnitOfWork, task: Task, execution: Execution, request: Request, resumed: Execution | None
+) -> dict[int, WorkflowRun]:
+    """Add the runs of an attempt, and return those that it reuses, as new runs by their old ids."""
     workflows = uow.workflows.for_dags(execution.chain)
+    finished = _finished_steps(uow.runs.of_execution(resumed.id)) if resumed else []
+    verb = "retried" if resumed else "triggered"
+    earlier: dict[int, WorkflowRun] = {}
     for position, dag_id in enumerate(execution.chain, start=1):
         run = WorkflowRun(
             workflow_id=workflows[dag_id].id,
@@ -93,8 +137,50 @@ def _add_runs(uow: UnitOfWork, task: Task, execution: Execution, request: Reques
             triggered_by=request.requested_by,
             note=request.note,
         )
+        reused = finished[position - 1] if position <= len(finished) else None
+        if reused is not None:
+            run.status, run.message = RunStatus.REUSED, reused.message
+            run.progress_done, run.progress_total = reused.progress_done, reused.progress_total
+            run.start_date, run.end_date = reused.start_date, reused.end_date
+            earlier[reused.id] = run
         uow.runs.add(run)
-        uow.record(run_event("triggered", run, task.created_by_id, request.requested_by))
+        uow.record(run_event("skipped" if reused else verb, run, task.created_by_id, request.requested_by))
+    return earlier
+
+
+def _finished_steps(runs: Sequence[WorkflowRun]) -> list[WorkflowRun]:
+    return list(takewhile(lambda run: run.status in {RunStatus.SUCCESS, RunStatus.REUSED}, runs))
+
+
+def _copy_tracking(
+    uow: UnitOfWork, resumed: Execution, execution: Execution, runs: Mapping[int, WorkflowRun]
+) -> None:
+    """Give a new attempt what the steps that it reuses measured and left."""
+    for metric in uow.tracking.metrics(resumed.id):
+        if metric.workflow_run_id in runs:
+            uow.tracking.save_metric(
+                Metric(
+                    execution_id=execution.id,
+                    workflow_run_id=runs[metric.workflow_run_id].id,
+                    name=metric.name,
+                    value=metric.value,
+                    step=metric.step,
+                )
+            )
+    for artifact in uow.tracking.artifacts(resumed.id):
+        if artifact.workflow_run_id in runs:
+            inside = artifact.path.startswith(f"{resumed.output_path}/")
+            path = execution.output_path + artifact.path.removeprefix(resumed.output_path)
+            uow.tracking.save_artifact(
+                Artifact(
+                    execution_id=execution.id,
+                    workflow_run_id=runs[artifact.workflow_run_id].id,
+                    name=artifact.name,
+                    path=path if inside else artifact.path,
+                    media_type=artifact.media_type,
+                    size=artifact.size,
+                )
+            )
 
 
 def end_run(
@@ -138,10 +224,13 @@ def start_run(uow: UnitOfWork, task: Task, run: WorkflowRun, start: datetime | N
 def fail(uow: UnitOfWork, task: Task, execution: Execution, error: Mapping[str, Any]) -> bool:
     """End an execution as failed: the run at fault failed, those that never began skipped, the task failed.
 
-    A cause that a pipeline has written for its run goes before the general words of whoever reports.
+    A cause that a pipeline has written for its run goes before the general words of whoever reports. Where
+    somebody has asked for the execution's end, it ends as cancelled.
 
     :param error: ``{"dag_id", "task_id", "message", "log_url"}``
     """
+    if execution.stop_requested_at is not None:
+        return cancel(uow, task, execution)
     runs = uow.runs.of_execution(execution.id)
     cause = dict(error)
     for run in runs:
@@ -149,18 +238,32 @@ def fail(uow: UnitOfWork, task: Task, execution: Execution, error: Mapping[str, 
             cause = dict(run.error)
     if not uow.executions.move(execution, ExecutionStatus.FAILED, ended_at=utcnow(), error=cause):
         return False
-    for run in runs:
-        if run.status not in ACTIVE_RUNS:
-            continue
-        if run.dag_id == cause.get("dag_id"):
-            end_run(uow, task, run, RunStatus.FAILED, error=run.error or cause)
-        else:
-            unstarted = run.status is RunStatus.QUEUED
-            end_run(uow, task, run, RunStatus.SKIPPED if unstarted else RunStatus.CANCELLED)
+    active = [run for run in runs if run.status in ACTIVE_RUNS and run.dag_id == cause.get("dag_id")]
+    for run in active[:1]:
+        end_run(uow, task, run, RunStatus.FAILED, error=run.error or cause)
+    _end_others(uow, task, runs)
     reason = describe(cause)
     uow.tasks.move(task, TaskStatus.FAILED, status_reason=reason)
     uow.record(task_event("failed", task, "airflow", execution, error=cause))
     return True
+
+
+def cancel(uow: UnitOfWork, task: Task, execution: Execution) -> bool:
+    """End an execution as cancelled: what ran is cancelled, what never began is skipped."""
+    if not uow.executions.move(execution, ExecutionStatus.CANCELLED, ended_at=utcnow()):
+        return False
+    _end_others(uow, task, uow.runs.of_execution(execution.id))
+    actor = execution.stop_requested_by or "airflow"
+    uow.tasks.move(task, TaskStatus.CANCELLED, status_reason=f"stopped by {actor}")
+    uow.record(task_event("cancelled", task, actor, execution))
+    return True
+
+
+def _end_others(uow: UnitOfWork, task: Task, runs: Sequence[WorkflowRun]) -> None:
+    for run in runs:
+        if run.status in ACTIVE_RUNS:
+            unstarted = run.status is RunStatus.QUEUED
+            end_run(uow, task, run, RunStatus.SKIPPED if unstarted else RunStatus.CANCELLED)
 
 
 def complete(uow: UnitOfWork, task: Task, execution: Execution) -> bool:

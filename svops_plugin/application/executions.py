@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from svops_plugin.application import chain
+from svops_plugin.application.events import task_event
 from svops_plugin.application.ports import (
     Airflow,
     Check,
@@ -17,10 +18,10 @@ from svops_plugin.application.ports import (
     UnitOfWork,
 )
 from svops_plugin.application.tasks import found_task
-from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, WorkflowRun, utcnow
-from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
+from svops_plugin.domain.entities import Execution, IdempotencyKey, Json, Task, WorkflowRun, utcnow
+from svops_plugin.domain.errors import Conflict, InvalidInput, SVOpsError, Unavailable
 from svops_plugin.domain.permissions import Actor
-from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
+from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, TaskStatus
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,9 @@ class Started:
     runs: list[WorkflowRun]
 
 
+Describe = Callable[[Started], Json]
+
+
 @dataclass(frozen=True)
 class Standing:
     """How a task and its newest execution stand; no execution before the first."""
@@ -46,10 +50,36 @@ class Standing:
     runs: list[WorkflowRun]
 
 
+@dataclass(frozen=True)
+class Once:
+    """A request that must not be done twice.
+
+    :param scope: within which the key is one's own
+    :param digest: SHA-256 of what is asked
+    """
+
+    scope: str
+    key: str
+    digest: str
+
+
+def earlier_answer(uow: UnitOfWork, once: Once) -> Json | None:
+    """Return the answer that a request was given before.
+
+    :raises InvalidInput: if its key was another request's
+    """
+    earlier = uow.idempotency.find(once.scope, once.key)
+    if earlier is None:
+        return None
+    if earlier.digest != once.digest:
+        raise InvalidInput.field("Idempotency-Key", f"{once.key!r} was sent with another request before.")
+    return earlier.answer
+
+
 class ExecutionService:
     """Use cases of executing tasks from outside Airflow's own runs.
 
-    :param chain: the DAGs of the chain, in order
+    :param dag_ids: the DAGs of the chain, in order
     """
 
     def __init__(
@@ -69,30 +99,165 @@ class ExecutionService:
         self._check_configuration = check_configuration
         self._chain = list(dag_ids)
 
-    def execute(self, actor: Actor, task_id: int, parameters: Json, note: str = "") -> Started:
-        """Claim a task and trigger the controller DAG for it.
+    def execute(
+        self,
+        actor: Actor,
+        task_id: int,
+        describe: Describe,
+        *,
+        parameters: Json | None = None,
+        note: str = "",
+        once: Once | None = None,
+    ) -> Json:
+        """Claim a task, trigger the controller DAG for it, and return the answer to whoever asked.
 
+        :param describe: words the answer
+        :param once: makes it safe to ask twice: the second time gets the first answer
         :raises Conflict: if the task is running already
         :raises InvalidInput: if the chain cannot run now: a DAG is missing, broken or paused, or the task's
             dataset or configuration is unusable
         """
-        with self._transactions() as uow:
-            task = found_task(uow.tasks.get(task_id), task_id)
-            actor.require("task", "execute", task.created_by_id)
-        if task.status is not TaskStatus.RUNNING:
-            self._preflight(task)
+        task = self._permitted(actor, task_id)
+        if once is not None and (answer := self._answered(once)):
+            return answer
+        self._refuse_running(task)
+        self._preflight(task)
         request = chain.Request(
             requested_by=actor.username,
             requested_by_id=actor.user_id,
-            parameters=parameters,
+            parameters=parameters or {},
             note=note,
         )
+        return self._start(task_id, describe, request, None, once)
+
+    def retry(
+        self,
+        actor: Actor,
+        task_id: int,
+        describe: Describe,
+        *,
+        from_start: bool = False,
+        once: Once | None = None,
+    ) -> Json:
+        """Make a new attempt after one that failed or was cancelled.
+
+        The steps that it finished are reused, and the chain goes on with the first that was not.
+
+        :param from_start: run every step again
+        :raises Conflict: if there is nothing to retry, or the task was changed since, unless from the start
+        :raises InvalidInput: as for ``execute``
+        """
+        task = self._permitted(actor, task_id)
+        if once is not None and (answer := self._answered(once)):
+            return answer
+        self._refuse_running(task)
+        with self._transactions() as uow:
+            last = uow.executions.get(task.last_execution_id or 0)
+        if last is None or last.status is ExecutionStatus.COMPLETED:
+            raise Conflict(f"Task {task_id} has no failed or cancelled execution; execute it instead.")
+        self._preflight(task)
+        request = chain.Request(
+            requested_by=actor.username,
+            requested_by_id=actor.user_id,
+            parameters=last.parameters,
+            note=last.note,
+        )
+        return self._start(task_id, describe, request, None if from_start else last, once)
+
+    def stop(self, actor: Actor, task_id: int) -> Standing:
+        """End a running execution as cancelled: its processes are killed, later steps never start.
+
+        Asking again changes nothing.
+
+        :raises Conflict: if the task is not running
+        """
+        self._permitted(actor, task_id)
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(task_id), task_id)
-            execution = chain.claim(uow, task, self._chain, request)
-            runs = uow.runs.of_execution(execution.id)
+            execution = uow.executions.lock(task.last_execution_id or 0)
+            if execution is None or (
+                execution.status is not ExecutionStatus.RUNNING and execution.stop_requested_at is None
+            ):
+                raise Conflict(f"Task {task_id} is not running; it is {task.status}.")
+            if execution.stop_requested_at is None:
+                execution.stop_requested_at, execution.stop_requested_by = utcnow(), actor.username
+                uow.record(task_event("updated", task, actor.username, execution, stop_requested=True))
+        self.finish_stop(execution)
+        return self.standing(actor, task_id)
+
+    def finish_stop(self, execution: Execution) -> None:
+        """Carry out a stop that was asked for. Safe to repeat; the monitor does where it was interrupted."""
+        if execution.status is not ExecutionStatus.RUNNING:
+            return
+        try:
+            self._airflow.stop(CONTROLLER, execution.controller_run_id)
+            with self._transactions() as uow:
+                runs = [r for r in uow.runs.of_execution(execution.id) if r.status in ACTIVE_RUNS]
+            for run in runs:
+                self._airflow.stop(run.dag_id, run.dag_run_id)
+        except Unavailable:
+            log.warning("Airflow did not answer; execution %s will be stopped when it does.", execution.id)
+            return
+        with self._transactions() as uow:
+            task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
+            held = uow.executions.lock(execution.id)
+            if held is not None:
+                chain.cancel(uow, task, held)
+
+    def history(self, actor: Actor, task_id: int) -> list[Standing]:
+        """Return every execution of a task with its runs, the newest first."""
+        actor.require("task", "read")
+        with self._transactions() as uow:
+            task = found_task(uow.tasks.get(task_id), task_id)
+            executions = uow.executions.history(task_id)
+            runs = uow.runs.of_executions([execution.id for execution in executions])
+        return [
+            Standing(
+                task,
+                execution.chain,
+                execution,
+                sorted(
+                    (run for run in runs if run.execution_id == execution.id),
+                    key=lambda run: run.position or 0,
+                ),
+            )
+            for execution in executions
+        ]
+
+    def _permitted(self, actor: Actor, task_id: int) -> Task:
+        with self._transactions() as uow:
+            task = found_task(uow.tasks.get(task_id), task_id)
+        actor.require("task", "execute", task.created_by_id)
+        return task
+
+    def _answered(self, once: Once) -> Json | None:
+        with self._transactions() as uow:
+            return earlier_answer(uow, once)
+
+    def _refuse_running(self, task: Task) -> None:
+        if task.status is TaskStatus.RUNNING:
+            raise Conflict(f"Task {task.id} is running already (execution {task.last_execution_id}).")
+
+    def _start(
+        self,
+        task_id: int,
+        describe: Describe,
+        request: chain.Request,
+        resumed: Execution | None,
+        once: Once | None,
+    ) -> Json:
+        with self._transactions() as uow:
+            task = found_task(uow.tasks.lock(task_id), task_id)
+            if once is not None and (answer := earlier_answer(uow, once)):
+                return answer
+            execution = chain.claim(uow, task, self._chain, request, resumed)
+            answer = describe(Started(task, execution, uow.runs.of_execution(execution.id)))
+            if once is not None:
+                uow.idempotency.add(
+                    IdempotencyKey(scope=once.scope, key=once.key, digest=once.digest, answer=answer)
+                )
         self.trigger(execution)
-        return Started(task, execution, runs)
+        return answer
 
     def trigger(self, execution: Execution) -> None:
         """Create the controller's run of a claimed execution, or adopt the one that carries it.
@@ -139,9 +304,7 @@ class ExecutionService:
 
     def _preflight(self, task: Task) -> None:
         if task.dataset is None:
-            raise InvalidInput.field(
-                "dataset_id", f"task {task.id} has no dataset; give it one before executing it."
-            )
+            raise InvalidInput.field("dataset_id", f"task {task.id} has no dataset; give it one first.")
         self._check_configuration(task)
         self._paths.readable("dataset", task.dataset.path)
         self._paths.writable("log_out_path", task.log_out_path)
@@ -152,117 +315,3 @@ class ExecutionService:
             )
         if problems := self._airflow.problems([CONTROLLER, *self._chain]):
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a step of the controller DAG has to do.
-
-    :param reused: an earlier attempt did it; nothing is triggered
-    """
-
-    run_id: str
-    conf: Json
-    reused: bool
-
-
-class Controller:
-    """Use cases of the controller DAG's own tasks, which know only the run that they are in."""
-
-    def __init__(self, transactions: Transactions, dag_ids: Sequence[str]) -> None:
-        self._transactions = transactions
-        self._chain = list(dag_ids)
-
-    def claim(self, run_id: str, conf: Json, username: str) -> Execution:
-        """Find the execution that this run carries, or make one for the task that its conf names.
-
-        :param conf: the run's conf: ``task_id``, and ``execution_id`` where SVOps triggered the run itself,
-            or ``parameters`` and ``note`` by hand; a run that was cleared after its execution ended makes a
-            new attempt with what the last one was given
-        :raises InvalidInput: if conf fits neither, or the chain has changed since the execution was made
-        :raises Conflict: if the task is running in another run
-        """
-        with self._transactions() as uow:
-            carried = self._carried(uow, run_id)
-            if carried is not None and carried.status is ExecutionStatus.RUNNING:
-                if carried.triggered_at is None:
-                    carried.triggered_at = utcnow()
-                return carried
-            if conf.get("execution_id") is not None and carried is None:
-                raise InvalidInput.field(
-                    "execution_id", f"run {run_id} does not carry it; give a task_id only."
-                )
-            given = {"parameters": carried.parameters, "note": carried.note} if carried else conf
-            task_id, parameters = conf.get("task_id"), given.get("parameters") or {}
-            if not isinstance(task_id, int) or isinstance(task_id, bool):
-                raise InvalidInput.field("task_id", 'the conf must name a task, as in {"task_id": 1}.')
-            if not isinstance(parameters, dict):
-                raise InvalidInput.field("parameters", "an object is expected.")
-            task = found_task(uow.tasks.lock(task_id), task_id)
-            user = uow.users.named(username)
-            request = chain.Request(
-                requested_by=username,
-                requested_by_id=user.id if user else None,
-                parameters=parameters,
-                note=str(given.get("note") or ""),
-                trigger_type=TriggerType.MANUAL,
-                controller_run_id=run_id,
-            )
-            return chain.claim(uow, task, self._chain, request)
-
-    def begin_step(self, run_id: str, position: int, dag_id: str) -> Step:
-        """Record that the steps before succeeded, and return what the step at ``position`` has to trigger.
-
-        :raises Conflict: if the execution has ended or its chain is not the one this DAG was built from
-        """
-        with self._transactions() as uow:
-            task, execution = self._held(uow, run_id)
-            if execution.status is not ExecutionStatus.RUNNING:
-                raise Conflict(
-                    f"Execution {execution.id} has ended ({execution.status}); execute the task again."
-                )
-            if execution.chain != self._chain or execution.chain[position - 1] != dag_id:
-                raise Conflict(
-                    f"The chain was {execution.chain} when execution {execution.id} was made and is "
-                    f"{self._chain} now; execute the task again."
-                )
-            runs = uow.runs.of_execution(execution.id)
-            for run in runs[: position - 1]:
-                chain.end_run(uow, task, run, RunStatus.SUCCESS)
-            run = runs[position - 1]
-            conf = {**run.configuration, "execution_id": execution.id, "workflow_run_id": run.id}
-            return Step(run.dag_run_id, conf, run.status is RunStatus.REUSED)
-
-    def complete(self, run_id: str) -> Execution:
-        """End the execution that this run carries as completed. Safe to repeat.
-
-        :raises Conflict: if it has ended otherwise
-        """
-        with self._transactions() as uow:
-            task, execution = self._held(uow, run_id)
-            chain.complete(uow, task, execution)
-            if execution.status is not ExecutionStatus.COMPLETED:
-                raise Conflict(f"Execution {execution.id} has ended as {execution.status}.")
-            return execution
-
-    def fail(self, run_id: str, error: Json) -> None:
-        """End the execution that this run carries as failed, unless it has ended or there is none."""
-        with self._transactions() as uow:
-            carried = self._carried(uow, run_id)
-            if carried is not None:
-                task = found_task(uow.tasks.get(carried.task_id), carried.task_id)
-                chain.fail(uow, task, carried, error)
-
-    def _carried(self, uow: UnitOfWork, run_id: str) -> Execution | None:
-        """Return the execution of a controller run, its task's row locked before its own."""
-        found = uow.executions.carried_by(run_id)
-        if found is None:
-            return None
-        uow.tasks.lock(found.task_id)
-        return uow.executions.lock(found.id)
-
-    def _held(self, uow: UnitOfWork, run_id: str) -> tuple[Task, Execution]:
-        execution = self._carried(uow, run_id)
-        if execution is None:
-            raise NotFound(f"Run {run_id} carries no execution; was its claim task cleared or skipped?")
-        return found_task(uow.tasks.get(execution.task_id), execution.task_id), execution

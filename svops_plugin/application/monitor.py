@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from svops_plugin.application import chain
 from svops_plugin.application.events import run_event
-from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.ports import Airflow, DagRunState, Transactions, UnitOfWork
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, WorkflowRun, utcnow
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 LEASE = "monitor"
 LEASE_SECONDS = 10.0
 PERIOD = 2.0
+STRAY_WINDOW = timedelta(seconds=60)
+LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED})
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
 
 Known = Mapping[tuple[str, str], DagRunState]
@@ -35,15 +37,13 @@ Known = Mapping[tuple[str, str], DagRunState]
 class Monitor:
     """Brings executions to the states that their DAG runs have.
 
-    :param trigger: creates the controller's run of an execution whose trigger was lost
+    :param executions: triggers and stops what was claimed or asked for and then interrupted
     """
 
-    def __init__(
-        self, transactions: Transactions, airflow: Airflow, trigger: Callable[[Execution], None]
-    ) -> None:
+    def __init__(self, transactions: Transactions, airflow: Airflow, executions: ExecutionService) -> None:
         self._transactions = transactions
         self._airflow = airflow
-        self._trigger = trigger
+        self._executions = executions
         self._holder = secrets.token_hex(8)
 
     def run(self, stop: threading.Event) -> None:
@@ -66,11 +66,13 @@ class Monitor:
         """
         with self._transactions() as uow:
             executions = uow.executions.active()
+            ended = uow.executions.ended_since(utcnow() - STRAY_WINDOW)
             runs = uow.runs.active() if executions else []
-        if not executions:
+            left = [run for run in uow.runs.of_executions([e.id for e in ended]) if run.status in LEFT_BEHIND]
+        if not executions and not left:
             return []
         keys = {(CONTROLLER, execution.controller_run_id) for execution in executions}
-        keys |= {(run.dag_id, run.dag_run_id) for run in runs}
+        keys |= {(run.dag_id, run.dag_run_id) for run in [*runs, *left]}
         known = self._airflow.states(keys)
         by_execution: dict[int, list[WorkflowRun]] = {}
         for run in runs:
@@ -79,6 +81,19 @@ class Monitor:
         for execution in executions:
             if _differs(execution, by_execution.get(execution.id, []), known):
                 changes += self._repair(execution, known)
+        return changes + self._stop_strays(left, known)
+
+    def _stop_strays(self, runs: list[WorkflowRun], known: Known) -> list[str]:
+        """Stop runs that outlive their execution: the step was just triggering one when the chain ended."""
+        changes = []
+        for run in runs:
+            state = known.get((run.dag_id, run.dag_run_id))
+            if (
+                state is not None
+                and state.state in {"queued", "running"}
+                and self._airflow.stop(run.dag_id, run.dag_run_id)
+            ):
+                changes.append(f"{run.dag_id} {run.dag_run_id}: stopped, its execution has ended.")
         return changes
 
     def _holds_lease(self) -> bool:
@@ -87,9 +102,12 @@ class Monitor:
 
     def _repair(self, seen: Execution, known: Known) -> list[str]:
         controller = known.get((CONTROLLER, seen.controller_run_id))
-        if seen.triggered_at is None and controller is None:
-            self._trigger(seen)
+        if seen.triggered_at is None and controller is None and seen.stop_requested_at is None:
+            self._executions.trigger(seen)
             return [f"Execution {seen.id}: triggered again."]
+        if seen.stop_requested_at is not None:
+            self._executions.finish_stop(seen)
+            return [f"Execution {seen.id}: stopped."]
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(seen.task_id), seen.task_id)
             execution = uow.executions.lock(seen.id)
@@ -110,6 +128,8 @@ class Monitor:
 def _differs(execution: Execution, runs: list[WorkflowRun], known: Known) -> bool:
     """Tell whether Airflow knows something of an execution that SVOps has not recorded."""
     controller = known.get((CONTROLLER, execution.controller_run_id))
+    if execution.stop_requested_at is not None:
+        return True
     if controller is None:
         return execution.triggered_at is not None or utcnow() - execution.created_at > TRIGGER_GRACE
     if execution.triggered_at is None or controller.state in {"success", "failed"}:

@@ -13,6 +13,7 @@ from svops_plugin.domain.entities import (
     Dataset,
     Event,
     Execution,
+    IdempotencyKey,
     Json,
     Metric,
     RefreshToken,
@@ -100,6 +101,12 @@ class Executions(Stateful[Execution], Protocol):
     def active(self) -> list[Execution]:
         """Return those that have not ended."""
 
+    def ended_since(self, since: datetime) -> list[Execution]:
+        """Return those that failed or were cancelled after a time."""
+
+    def history(self, task_id: int) -> list[Execution]:
+        """Return a task's executions, the newest first."""
+
 
 class Workflows(Repository[Workflow], Protocol):
     """The DAGs known to SVOps."""
@@ -113,6 +120,9 @@ class WorkflowRuns(Stateful[WorkflowRun], Protocol):
 
     def of_execution(self, execution_id: int) -> list[WorkflowRun]:
         """Return the runs of a chain in its order."""
+
+    def of_executions(self, execution_ids: Collection[int]) -> list[WorkflowRun]:
+        """Return the runs of several chains."""
 
     def of_dag_run(self, dag_id: str, dag_run_id: str) -> WorkflowRun | None:
         """Return the run that goes by Airflow's names, held against writers."""
@@ -156,6 +166,16 @@ class Users(Protocol):
         """End every refresh token that descends from the same login."""
 
 
+class IdempotencyKeys(Protocol):
+    """Answers to requests that must not be done twice."""
+
+    def find(self, scope: str, key: str) -> IdempotencyKey | None:
+        """Return the request that had this key."""
+
+    def add(self, request: IdempotencyKey) -> None:
+        """Keep a request with its answer."""
+
+
 class Leases(Protocol):
     """Who of several processes may act; they expire, so that another takes over from one that died."""
 
@@ -179,6 +199,7 @@ class UnitOfWork(Protocol):
     tracking: Tracking
     users: Users
     leases: Leases
+    idempotency: IdempotencyKeys
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction."""
@@ -223,6 +244,9 @@ class Airflow(Protocol):
         :raises Conflict: with Airflow's reason, if it refuses
         :raises Unavailable: if Airflow's database does not answer
         """
+
+    def stop(self, dag_id: str, run_id: str) -> bool:
+        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one."""
 
     def run_conf(self, dag_id: str, run_id: str) -> Json | None:
         """Return the conf of a DAG run; none if there is no such run."""

@@ -12,8 +12,8 @@ from svops_plugin.application.events import dataset_event, run_event
 from svops_plugin.application.ports import Transactions, UnitOfWork
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Artifact, Execution, Json, Metric, Task, WorkflowRun
-from svops_plugin.domain.errors import InvalidInput, NotFound
-from svops_plugin.domain.states import RunStatus
+from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
+from svops_plugin.domain.states import ExecutionStatus, RunStatus
 
 PROGRESS_INTERVAL = 0.5
 
@@ -37,9 +37,17 @@ class RunTracker:
         self._last_progress = 0.0
 
     def begin(self) -> Execution:
-        """Record that the run has begun, and return the execution it belongs to."""
+        """Record that the run has begun, and return the execution it belongs to.
+
+        :raises Conflict: if that has ended: what a chain left is not written over
+        """
         with self._transactions() as uow:
             task, execution, run = self._held(uow)
+            if execution.status is not ExecutionStatus.RUNNING or execution.stop_requested_at is not None:
+                raise Conflict(
+                    f"Execution {execution.id} has ended ({execution.status}), clearing a run of it changes "
+                    f"nothing: retry task {task.id}, or clear the controller's run."
+                )
             chain.start_run(uow, task, run, None)
             return execution
 

@@ -167,6 +167,8 @@ class Execution:
     :param controller_run_id: the run of the controller DAG that carries this attempt
     :param triggered_at: when that run was known to exist; none while the trigger is still owed
     :param error: ``{"dag_id", "task_id", "message", "log_url"}`` of the first cause
+    :param stop_requested_at: when somebody asked for its end; it ends as cancelled, whoever reports the end
+    :param resumed_from_id: the attempt whose finished steps this one reuses
     """
 
     id: int = field(init=False)
@@ -185,6 +187,9 @@ class Execution:
     triggered_at: datetime | None = None
     created_at: datetime = field(default_factory=utcnow)
     ended_at: datetime | None = None
+    stop_requested_at: datetime | None = None
+    stop_requested_by: str | None = None
+    resumed_from_id: int | None = None
     error: Json | None = None
     result: Json | None = None
 
@@ -206,13 +211,17 @@ class Execution:
 
 @dataclass(eq=False, kw_only=True)
 class Workflow:
-    """A DAG known to SVOps."""
+    """A DAG known to SVOps.
+
+    :param last_seen: the newest of Airflow's runs (by its number there) that SVOps has taken notice of
+    """
 
     id: int = field(init=False)
     name: str
     description: str | None = None
     dag_id: str
     is_active: bool = True
+    last_seen: int = 0
     created_by_id: int | None = None
     created_at: datetime = field(default_factory=utcnow)
     updated_at: datetime = field(default_factory=utcnow)
@@ -271,6 +280,21 @@ class Artifact:
     path: str
     media_type: str
     size: int
+    created_at: datetime = field(default_factory=utcnow)
+
+
+@dataclass(eq=False, kw_only=True)
+class IdempotencyKey:
+    """A request that must not be done twice, and the answer it was given.
+
+    :param digest: SHA-256 of what was asked, so that another request under the same key is noticed
+    """
+
+    id: int = field(init=False)
+    scope: str
+    key: str
+    digest: str
+    answer: Json
     created_at: datetime = field(default_factory=utcnow)
 
 

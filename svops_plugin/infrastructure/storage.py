@@ -1,7 +1,8 @@
-"""Which places on disk SVOps reads and writes."""
+"""The places on disk that SVOps reads and writes."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,3 +43,9 @@ def _confine(field: str, path: str, roots: Sequence[str], setting: str) -> None:
         raise InvalidInput.field(
             field, f"{path!r} is outside the allowed folders ([svops] {setting}: {allowed})."
         )
+
+
+def copy_outputs(source: str, target: str) -> None:
+    """Copy what an attempt left into the next one's folder. Safe to repeat."""
+    if Path(source).is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import Execution
-from svops_plugin.domain.errors import InvalidInput, NotFound
+from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
 from svops_plugin.pipelines import tracking
 from svops_plugin.pipelines.errors import PipelineError
 from svops_plugin.pipelines.run import PipelineRun
@@ -57,7 +57,7 @@ def run_pipeline_step(step: str, **context: Any) -> dict[str, Any]:
         pipeline_run = PipelineRun.from_snapshot(snapshot(execution), services().settings.preset_dirs)
         with tracking.use(tracker):
             return run_step(run.dag_id, step, pipeline_run)
-    except (PipelineError, InvalidInput, NotFound) as refusal:
+    except (PipelineError, Conflict, InvalidInput, NotFound) as refusal:
         raise AirflowFailException(str(refusal)) from refusal
 
 

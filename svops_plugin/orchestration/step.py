@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from svops_plugin.bootstrap import host, services
+from svops_plugin.bootstrap import copy_outputs, host, services
 from svops_plugin.domain.errors import Conflict, NotFound
 from svops_plugin.orchestration.trigger import ChainStepTrigger
 
@@ -41,8 +41,11 @@ class ChainStepOperator(TriggerDagRunOperator):
             step = services().controller.begin_step(context["run_id"], self.position, self.trigger_dag_id)
         except (Conflict, NotFound) as refusal:
             raise AirflowFailException(str(refusal)) from refusal
-        if step.reused:
-            self.log.info("An earlier attempt finished %s; its results are reused.", self.trigger_dag_id)
+        if step.reused_from is not None:
+            self.log.info(
+                "%s was finished before; what it left in %s is reused.", self.trigger_dag_id, step.reused_from
+            )
+            copy_outputs(step.reused_from, step.output)
             return
         self.trigger_run_id, self.conf = step.run_id, step.conf
 

@@ -54,6 +54,27 @@ class DagRuns(MetadataReader):
         except (AirflowException, ValueError) as refusal:
             raise Conflict(f"Airflow refused to run {dag_id}: {refusal}") from refusal
 
+    def stop(self, dag_id: str, run_id: str) -> bool:
+        """Fail a DAG run that has not ended; the supervisors of its tasks notice at their next heartbeat."""
+        from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
+        from airflow.models.dagbag import DBDagBag
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import select
+
+        with metadata_session() as session:
+            run = session.scalar(
+                select(DagRun).where(
+                    DagRun.dag_id == dag_id,
+                    DagRun.run_id == run_id,
+                    DagRun.state.in_(["queued", "running"]),
+                )
+            )
+            dag = DBDagBag().get_dag_for_run(run, session=session) if run else None
+            if dag is None:
+                return False
+            set_dag_run_state_to_failed(dag=dag, run_id=run_id, commit=True, session=session)
+            return True
+
 
 class Accounts:
     """The auth manager's users and Airflow's own access tokens, which serve both APIs."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import Table, exists, func, or_, select, text, update
@@ -18,6 +18,7 @@ from svops_plugin.domain.entities import (
     Artifact,
     Dataset,
     Execution,
+    IdempotencyKey,
     Metric,
     RefreshToken,
     Task,
@@ -177,6 +178,15 @@ class SqlExecutions(SqlRepository[Execution]):
         """Return those that have not ended."""
         return self._all(self.table.c.status == ExecutionStatus.RUNNING, order=[self.table.c.id])
 
+    def ended_since(self, since: datetime) -> list[Execution]:
+        """Return those that failed or were cancelled after a time."""
+        unsuccessful = [ExecutionStatus.FAILED, ExecutionStatus.CANCELLED]
+        return self._all(self.table.c.ended_at > since, self.table.c.status.in_(unsuccessful))
+
+    def history(self, task_id: int) -> list[Execution]:
+        """Return a task's executions, the newest first."""
+        return self._all(self.table.c.task_id == task_id, order=[self.table.c.attempt.desc()])
+
 
 class SqlWorkflows(SqlRepository[Workflow]):
     """The DAGs known to SVOps."""
@@ -198,7 +208,14 @@ class SqlWorkflows(SqlRepository[Workflow]):
 
 def _workflow_row(dag_id: str) -> dict[str, Any]:
     now = utcnow()
-    return {"name": dag_id, "dag_id": dag_id, "is_active": True, "created_at": now, "updated_at": now}
+    return {
+        "name": dag_id,
+        "dag_id": dag_id,
+        "is_active": True,
+        "last_seen": 0,
+        "created_at": now,
+        "updated_at": now,
+    }
 
 
 class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
@@ -209,6 +226,10 @@ class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
     def of_execution(self, execution_id: int) -> list[WorkflowRun]:
         """Return the runs of a chain in its order."""
         return self._all(self.table.c.execution_id == execution_id, order=[self.table.c.position])
+
+    def of_executions(self, execution_ids: Collection[int]) -> list[WorkflowRun]:
+        """Return the runs of several chains."""
+        return self._all(self.table.c.execution_id.in_(execution_ids)) if execution_ids else []
 
     def of_dag_run(self, dag_id: str, dag_run_id: str) -> WorkflowRun | None:
         """Return the run that goes by Airflow's names."""
@@ -307,6 +328,22 @@ class SqlUsers:
             .where(c.family == family, c.revoked_at.is_(None))
             .values(revoked_at=utcnow())
         )
+
+
+class SqlIdempotencyKeys:
+    """Answers to requests that must not be done twice."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def find(self, scope: str, key: str) -> IdempotencyKey | None:
+        """Return the request that had this key."""
+        c = tables.idempotency_key.c
+        return self.session.scalars(select(IdempotencyKey).where(c.scope == scope, c.key == key)).first()
+
+    def add(self, request: IdempotencyKey) -> None:
+        """Keep a request with its answer."""
+        self.session.add(request)
 
 
 class SqlLeases:

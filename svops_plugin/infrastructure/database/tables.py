@@ -189,9 +189,13 @@ execution = Table(
     Column("triggered_at", UtcDateTime),
     _created(),
     Column("ended_at", UtcDateTime),
+    Column("stop_requested_at", UtcDateTime),
+    Column("stop_requested_by", String(250)),
+    Column("resumed_from_id", Integer),
     Column("error", _json()),
     Column("result", _json()),
     UniqueConstraint("task_id", "attempt"),
+    Index(None, "ended_at"),
     Index(
         "uq_svops_execution_running",
         "task_id",
@@ -209,6 +213,7 @@ workflow = Table(
     Column("description", Text),
     Column("dag_id", String(250), nullable=False, unique=True),
     Column("is_active", Boolean, nullable=False),
+    Column("last_seen", Integer, nullable=False),
     Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
     _created(),
     Column("updated_at", UtcDateTime, nullable=False),
@@ -292,6 +297,18 @@ event = Table(
     Index(None, "task_id", "id"),
 )
 
+idempotency_key = Table(
+    "svops_idempotency_key",
+    metadata,
+    _id(),
+    Column("scope", String(250), nullable=False),
+    Column("key", String(250), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("answer", _json(), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+    UniqueConstraint("scope", "key"),
+)
+
 lease = Table(
     "svops_lease",
     metadata,
@@ -314,4 +331,5 @@ mapper.map_imperatively(entities.Workflow, workflow)
 mapper.map_imperatively(entities.WorkflowRun, workflow_run)
 mapper.map_imperatively(entities.Metric, metric)
 mapper.map_imperatively(entities.Artifact, artifact)
+mapper.map_imperatively(entities.IdempotencyKey, idempotency_key)
 mapper.map_imperatively(entities.Event, event)

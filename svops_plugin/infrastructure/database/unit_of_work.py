@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from svops_plugin.application.ports import (
     Datasets,
     Executions,
+    IdempotencyKeys,
     Leases,
     Tasks,
     Tracking,
@@ -24,6 +25,7 @@ from svops_plugin.domain.errors import Conflict, Unavailable
 from svops_plugin.infrastructure.database.repositories import (
     SqlDatasets,
     SqlExecutions,
+    SqlIdempotencyKeys,
     SqlLeases,
     SqlTasks,
     SqlTracking,
@@ -50,6 +52,7 @@ class SqlUnitOfWork:
         self.tracking: Tracking = SqlTracking(self._session)
         self.users: Users = SqlUsers(self._session)
         self.leases: Leases = SqlLeases(self._session)
+        self.idempotency: IdempotencyKeys = SqlIdempotencyKeys(self._session)
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction, after everything else in it."""

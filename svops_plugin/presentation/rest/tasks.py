@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
-from marshmallow import Schema, fields
+from flask import request
+from marshmallow import Schema, fields, validate
 
-from svops_plugin.application.executions import Standing
+from svops_plugin.application.executions import Once, Standing, Started
 from svops_plugin.domain.entities import TriggerType
+from svops_plugin.domain.errors import InvalidInput
+from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import RunStatus, TaskStatus
 from svops_plugin.presentation.rest.api import actor, body, make_blueprint, query, services
 from svops_plugin.presentation.rest.datasets import DatasetSchema
@@ -23,6 +28,7 @@ from svops_plugin.presentation.rest.schemas import (
 )
 
 blueprint = make_blueprint("tasks", "/tasks")
+MAX_KEY = 250
 
 
 class ConfigurationSchema(Schema):
@@ -117,6 +123,30 @@ class ExecuteRequest(Schema):
     note = text_field(10_000, load_default="")
 
 
+class RetryRequest(Schema):
+    """Where to begin again."""
+
+    from_ = fields.String(
+        data_key="from", load_default="failed", validate=validate.OneOf(["failed", "start"])
+    )
+
+
+class ExecutionSchema(Schema):
+    """One attempt, beside how it stands."""
+
+    created_at = fields.DateTime()
+    triggered_at = fields.DateTime(allow_none=True)
+    ended_at = fields.DateTime(allow_none=True)
+    stop_requested_at = fields.DateTime(allow_none=True)
+    stop_requested_by = fields.String(allow_none=True)
+    requested_by = fields.String()
+    resumed_from_id = fields.Integer(allow_none=True)
+    controller_run_id = fields.String()
+    parameters = fields.Dict()
+    note = fields.String()
+    result = fields.Dict(allow_none=True)
+
+
 class ProgressSchema(Schema):
     """How many of a run's tasks have ended, and what the running one last said."""
 
@@ -158,6 +188,7 @@ _schema = TaskSchema()
 _query = TaskQuery()
 _run_schema = WorkflowRunSchema()
 _error_schema = ErrorSchema()
+_execution_schema = ExecutionSchema()
 
 
 @blueprint.post("/")
@@ -199,15 +230,76 @@ def delete(task_id: int) -> tuple[str, int]:
 @body(ExecuteRequest())
 def execute(values: dict[str, Any], task_id: int) -> tuple[dict[str, Any], int]:
     """Run the chain for a task."""
-    started = services().executions.execute(actor(), task_id, values["parameters"], values["note"])
-    total = len(started.execution.chain)
+    answer = services().executions.execute(
+        actor(),
+        task_id,
+        dump_started,
+        parameters=values["parameters"],
+        note=values["note"],
+        once=once(actor(), values),
+    )
+    return answer, 201
+
+
+@blueprint.post("/<int:task_id>/retry")
+@body(RetryRequest())
+def retry(values: dict[str, Any], task_id: int) -> tuple[dict[str, Any], int]:
+    """Go on where the last execution failed or was stopped."""
+    answer = services().executions.retry(
+        actor(),
+        task_id,
+        dump_started,
+        from_start=values["from_"] == "start",
+        once=once(actor(), values),
+    )
+    return answer, 201
+
+
+@blueprint.post("/<int:task_id>/stop")
+def stop(task_id: int) -> dict[str, Any]:
+    """End a running execution."""
+    return dump_standing(services().executions.stop(actor(), task_id))
+
+
+@blueprint.get("/<int:task_id>/executions")
+def executions(task_id: int) -> dict[str, Any]:
+    """List every attempt, the newest first."""
+    history = services().executions.history(actor(), task_id)
+    return {
+        "items": [
+            {
+                **dump_standing(standing),
+                **_execution_schema.dump(standing.execution),
+            }
+            for standing in history
+        ],
+        "total": len(history),
+    }
+
+
+def once(asker: Actor, values: dict[str, Any]) -> Once | None:
+    """Return the request's identity, where it carries an ``Idempotency-Key``."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= MAX_KEY:
+        raise InvalidInput.field("Idempotency-Key", f"1 to {MAX_KEY} characters are expected.")
+    asked = json.dumps([request.path.rstrip("/"), values], sort_keys=True)
+    digest = hashlib.sha256(asked.encode()).hexdigest()
+    return Once(scope=f"user:{asker.user_id}", key=key, digest=digest)
+
+
+def dump_started(started: Started) -> dict[str, Any]:
+    """Return a started execution as the front end reads it."""
+    task_id, total = started.task.id, len(started.execution.chain)
     return {
         "task_id": task_id,
         "execution_id": started.execution.id,
+        "attempt": started.execution.attempt,
         "total_dags": total,
         "workflow_runs": _run_schema.dump(started.runs, many=True),
         "message": f"Task {task_id} execution started with {total} DAG chain",
-    }, 201
+    }
 
 
 @blueprint.get("/<int:task_id>/status")

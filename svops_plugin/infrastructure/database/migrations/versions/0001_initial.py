@@ -22,6 +22,40 @@ def states(*values: str, name: str) -> sa.Enum:
 
 def upgrade() -> None:
     """Make the tables."""
+    _create_svops_event()
+    _create_svops_idempotency_key()
+    _create_svops_lease()
+    _create_svops_user()
+    _create_svops_dataset()
+    _create_svops_refresh_token()
+    _create_svops_workflow()
+    _create_svops_task()
+    _create_svops_execution()
+    _create_svops_workflow_run()
+    _create_svops_artifact()
+    _create_svops_metric()
+
+
+def downgrade() -> None:
+    """Drop the tables; those that refer to others go first."""
+    for table in (
+        "svops_metric",
+        "svops_artifact",
+        "svops_workflow_run",
+        "svops_execution",
+        "svops_task",
+        "svops_workflow",
+        "svops_refresh_token",
+        "svops_dataset",
+        "svops_user",
+        "svops_lease",
+        "svops_idempotency_key",
+        "svops_event",
+    ):
+        op.drop_table(table)
+
+
+def _create_svops_event() -> None:
     op.create_table(
         "svops_event",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -38,6 +72,23 @@ def upgrade() -> None:
     )
     op.create_index("ix_svops_event_task_id_id", "svops_event", ["task_id", "id"])
 
+
+def _create_svops_idempotency_key() -> None:
+    op.create_table(
+        "svops_idempotency_key",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("scope", sa.String(length=250), nullable=False),
+        sa.Column("key", sa.String(length=250), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("answer", JSON, nullable=False),
+        sa.Column("created_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_svops_idempotency_key"),
+        sa.UniqueConstraint("scope", "key", name="uq_svops_idempotency_key_scope_key"),
+    )
+    op.create_index("ix_svops_idempotency_key_created_at", "svops_idempotency_key", ["created_at"])
+
+
+def _create_svops_lease() -> None:
     op.create_table(
         "svops_lease",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -45,6 +96,9 @@ def upgrade() -> None:
         sa.Column("expires_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_svops_lease"),
     )
+
+
+def _create_svops_user() -> None:
     op.create_table(
         "svops_user",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
@@ -55,6 +109,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_svops_user_username", "svops_user", ["username"])
 
+
+def _create_svops_dataset() -> None:
     op.create_table(
         "svops_dataset",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -82,6 +138,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_svops_dataset_data_type_created_at", "svops_dataset", ["data_type", "created_at"])
 
+
+def _create_svops_refresh_token() -> None:
     op.create_table(
         "svops_refresh_token",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -102,6 +160,8 @@ def upgrade() -> None:
     op.create_index("ix_svops_refresh_token_expires_at", "svops_refresh_token", ["expires_at"])
     op.create_index("ix_svops_refresh_token_family", "svops_refresh_token", ["family"])
 
+
+def _create_svops_workflow() -> None:
     op.create_table(
         "svops_workflow",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -109,6 +169,7 @@ def upgrade() -> None:
         sa.Column("description", sa.Text()),
         sa.Column("dag_id", sa.String(length=250), nullable=False),
         sa.Column("is_active", sa.Boolean(), nullable=False),
+        sa.Column("last_seen", sa.Integer(), nullable=False),
         sa.Column("created_by_id", sa.Integer()),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
@@ -118,6 +179,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_svops_workflow"),
         sa.UniqueConstraint("dag_id", name="uq_svops_workflow_dag_id"),
     )
+
+
+def _create_svops_task() -> None:
     op.create_table(
         "svops_task",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -159,6 +223,8 @@ def upgrade() -> None:
     op.create_index("ix_svops_task_dataset_id_created_at", "svops_task", ["dataset_id", "created_at"])
     op.create_index("ix_svops_task_status_created_at", "svops_task", ["status", "created_at"])
 
+
+def _create_svops_execution() -> None:
     op.create_table(
         "svops_execution",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -179,6 +245,9 @@ def upgrade() -> None:
         sa.Column("triggered_at", TIME),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("ended_at", TIME),
+        sa.Column("stop_requested_at", TIME),
+        sa.Column("stop_requested_by", sa.String(length=250)),
+        sa.Column("resumed_from_id", sa.Integer()),
         sa.Column("error", JSON),
         sa.Column("result", JSON),
         sa.ForeignKeyConstraint(
@@ -195,6 +264,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("uuid", name="uq_svops_execution_uuid"),
     )
     op.create_index("ix_svops_execution_controller_run_id", "svops_execution", ["controller_run_id"])
+    op.create_index("ix_svops_execution_ended_at", "svops_execution", ["ended_at"])
     op.create_index(
         "uq_svops_execution_running",
         "svops_execution",
@@ -204,6 +274,8 @@ def upgrade() -> None:
         sqlite_where=sa.text("status = 'running'"),
     )
 
+
+def _create_svops_workflow_run() -> None:
     op.create_table(
         "svops_workflow_run",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -259,6 +331,8 @@ def upgrade() -> None:
         "ix_svops_workflow_run_workflow_id_created_at", "svops_workflow_run", ["workflow_id", "created_at"]
     )
 
+
+def _create_svops_artifact() -> None:
     op.create_table(
         "svops_artifact",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -286,6 +360,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_svops_artifact_workflow_run_id", "svops_artifact", ["workflow_run_id"])
 
+
+def _create_svops_metric() -> None:
     op.create_table(
         "svops_metric",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -310,21 +386,3 @@ def upgrade() -> None:
         "ix_svops_metric_execution_id_name_step", "svops_metric", ["execution_id", "name", "step"]
     )
     op.create_index("ix_svops_metric_workflow_run_id", "svops_metric", ["workflow_run_id"])
-
-
-def downgrade() -> None:
-    """Drop the tables; those that refer to others go first."""
-    for table in (
-        "svops_metric",
-        "svops_artifact",
-        "svops_workflow_run",
-        "svops_execution",
-        "svops_task",
-        "svops_workflow",
-        "svops_refresh_token",
-        "svops_dataset",
-        "svops_user",
-        "svops_lease",
-        "svops_event",
-    ):
-        op.drop_table(table)
