@@ -17,6 +17,7 @@ from svops_plugin.application.executions import ExecutionService
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.tasks import TaskService
 from svops_plugin.application.tracking import RunTracker
+from svops_plugin.application.workflows import WorkflowService
 from svops_plugin.domain.entities import Dataset, Task
 from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput
 from svops_plugin.infrastructure.airflow import host
@@ -82,6 +83,11 @@ class Services:
             check_configuration=self.check_configuration,
             dag_ids=self.settings.chain,
         )
+
+    @cached_property
+    def workflows(self) -> WorkflowService:
+        """DAGs known to SVOps, run alone."""
+        return WorkflowService(self.transactions, host().DagRuns(), self.executions)
 
     @cached_property
     def monitor(self) -> Monitor:

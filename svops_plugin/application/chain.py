@@ -185,7 +185,7 @@ def _copy_tracking(
 
 def end_run(
     uow: UnitOfWork,
-    task: Task,
+    task: Task | None,
     run: WorkflowRun,
     status: RunStatus,
     end: datetime | None = None,
@@ -207,17 +207,17 @@ def end_run(
         RunStatus.CANCELLED: "stopped",
         RunStatus.SKIPPED: "skipped",
     }
-    uow.record(run_event(verbs[status], run, task.created_by_id))
+    uow.record(run_event(verbs[status], run, task.created_by_id if task else None))
     return True
 
 
-def start_run(uow: UnitOfWork, task: Task, run: WorkflowRun, start: datetime | None) -> bool:
+def start_run(uow: UnitOfWork, task: Task | None, run: WorkflowRun, start: datetime | None) -> bool:
     """Record that Airflow has begun a run; tell whether this call was the first to."""
     if run.status is not RunStatus.QUEUED or not uow.runs.move(
         run, RunStatus.RUNNING, start_date=start or utcnow()
     ):
         return False
-    uow.record(run_event("started", run, task.created_by_id))
+    uow.record(run_event("started", run, task.created_by_id if task else None))
     return True
 
 

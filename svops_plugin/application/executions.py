@@ -259,12 +259,13 @@ class ExecutionService:
         self.trigger(execution)
         return answer
 
-    def trigger(self, execution: Execution) -> None:
+    def trigger(self, execution: Execution) -> bool:
         """Create the controller's run of a claimed execution, or adopt the one that carries it.
 
         Safe to repeat. If Airflow refuses for good the execution ends as failed with the reason; if it does
         not answer, the trigger stays owed and the monitor makes up for it.
 
+        :returns: whether the run exists now
         :raises SVOpsError: Airflow's refusal
         """
         run_id = execution.controller_run_id
@@ -277,7 +278,7 @@ class ExecutionService:
                     raise Conflict(f"run id taken: {CONTROLLER} has a foreign run {run_id}.") from None
         except Unavailable:
             log.warning("Airflow did not answer; run %s will be triggered when it does.", run_id)
-            return
+            return False
         except SVOpsError as refusal:
             with self._transactions() as uow:
                 task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
@@ -290,6 +291,7 @@ class ExecutionService:
             held = uow.executions.lock(execution.id)
             if held is not None and held.triggered_at is None:
                 held.triggered_at = utcnow()
+        return True
 
     def standing(self, actor: Actor, task_id: int) -> Standing:
         """Return how a task and its newest execution stand."""

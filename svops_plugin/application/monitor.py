@@ -7,6 +7,7 @@ compare-and-set lets the first reporter win.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import threading
@@ -16,9 +17,9 @@ from datetime import timedelta
 from svops_plugin.application import chain
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
-from svops_plugin.application.ports import Airflow, DagRunState, Transactions, UnitOfWork
+from svops_plugin.application.ports import Airflow, DagRunState, Query, SeenRun, Transactions, UnitOfWork
 from svops_plugin.application.tasks import found_task
-from svops_plugin.domain.entities import Execution, Json, Task, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus
 
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 LEASE = "monitor"
 LEASE_SECONDS = 10.0
 PERIOD = 2.0
+DISCOVERY = 5  # ticks from one look for foreign runs to the next
+MOST_WORKFLOWS, MOST_DISCOVERED = 1000, 500
 STRAY_WINDOW = timedelta(seconds=60)
 LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED})
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
@@ -48,10 +51,11 @@ class Monitor:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until stopped, while this process holds the lease; failures are logged and outlived."""
+        ticks = itertools.count()
         while not stop.wait(PERIOD):
             try:
                 if self._holds_lease():
-                    for change in self.tick():
+                    for change in self.tick() + (self.discover() if next(ticks) % DISCOVERY == 0 else []):
                         log.info(change)
             except SVOpsError as refusal:
                 log.warning("The monitor waits: %s", refusal)
@@ -67,9 +71,9 @@ class Monitor:
         with self._transactions() as uow:
             executions = uow.executions.active()
             ended = uow.executions.ended_since(utcnow() - STRAY_WINDOW)
-            runs = uow.runs.active() if executions else []
+            runs = uow.runs.active()
             left = [run for run in uow.runs.of_executions([e.id for e in ended]) if run.status in LEFT_BEHIND]
-        if not executions and not left:
+        if not executions and not runs and not left:
             return []
         keys = {(CONTROLLER, execution.controller_run_id) for execution in executions}
         keys |= {(run.dag_id, run.dag_run_id) for run in [*runs, *left]}
@@ -79,9 +83,53 @@ class Monitor:
             by_execution.setdefault(run.execution_id or 0, []).append(run)
         changes = []
         for execution in executions:
-            if _differs(execution, by_execution.get(execution.id, []), known):
-                changes += self._repair(execution, known)
+            own = by_execution.get(execution.id, [])
+            if _differs(execution, own, known):
+                try:
+                    changes += self._repair(execution, own, known)
+                except SVOpsError as refusal:
+                    changes.append(f"Execution {execution.id}: {refusal}")
+        for run in by_execution.get(0, []):
+            state = known.get((run.dag_id, run.dag_run_id))
+            if _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
+                changes += self._repair_alone(run, state)
         return changes + self._stop_strays(left, known)
+
+    def discover(self) -> list[str]:
+        """Take notice of runs of registered DAGs that were started outside SVOps."""
+        with self._transactions() as uow:
+            workflows = {w.dag_id: w for w in uow.workflows.page(Query(limit=MOST_WORKFLOWS)).items}
+        seen = self._airflow.new_runs({w.dag_id: w.last_seen for w in workflows.values()}, MOST_DISCOVERED)
+        changes = []
+        with self._transactions() as uow:
+            for run in seen:
+                workflow = uow.workflows.lock(workflows[run.dag_id].id)
+                if workflow is None or run.number <= workflow.last_seen:
+                    continue
+                workflow.last_seen = run.number
+                if uow.runs.of_dag_run(run.dag_id, run.run_id) is None:
+                    uow.runs.add(_discovered(workflow, run))
+                    changes.append(f"{run.dag_id} {run.run_id}: noticed.")
+        return changes
+
+    def _repair_alone(self, seen: WorkflowRun, state: DagRunState | None) -> list[str]:
+        """Bring a run outside any chain up to date."""
+        with self._transactions() as uow:
+            run = uow.runs.lock(seen.id)
+            if run is None or run.status not in ACTIVE_RUNS:
+                return []
+            changes = _follow(uow, None, run, state)
+            error = _failure(run, state, began=seen.status is RunStatus.RUNNING)
+            if error is None and state is None:
+                error = {"dag_id": run.dag_id, "task_id": None, "message": "It never began.", "log_url": None}
+            if error is None or run.status not in ACTIVE_RUNS:
+                return changes
+            stopped = run.stop_requested_at is not None
+            status = RunStatus.CANCELLED if stopped else RunStatus.FAILED
+            end = state.end_date if state else None
+            values = {} if stopped else {"error": run.error or error}
+            chain.end_run(uow, None, run, status, end, **values)
+            return [*changes, f"{run.dag_id} {run.dag_run_id}: {status}."]
 
     def _stop_strays(self, runs: list[WorkflowRun], known: Known) -> list[str]:
         """Stop runs that outlive their execution: the step was just triggering one when the chain ended."""
@@ -100,11 +148,12 @@ class Monitor:
         with self._transactions() as uow:
             return uow.leases.acquire(LEASE, self._holder, LEASE_SECONDS)
 
-    def _repair(self, seen: Execution, known: Known) -> list[str]:
+    def _repair(self, seen: Execution, seen_runs: list[WorkflowRun], known: Known) -> list[str]:
+        began = {run.id for run in seen_runs if run.status is RunStatus.RUNNING}
         controller = known.get((CONTROLLER, seen.controller_run_id))
         if seen.triggered_at is None and controller is None and seen.stop_requested_at is None:
-            self._executions.trigger(seen)
-            return [f"Execution {seen.id}: triggered again."]
+            triggered = self._executions.trigger(seen)
+            return [f"Execution {seen.id}: triggered again."] if triggered else []
         if seen.stop_requested_at is not None:
             self._executions.finish_stop(seen)
             return [f"Execution {seen.id}: stopped."]
@@ -119,7 +168,7 @@ class Monitor:
             for run in uow.runs.of_execution(execution.id):
                 state = known.get((run.dag_id, run.dag_run_id))
                 changes += _follow(uow, task, run, state)
-                if error := _failure(run, state):
+                if error := _failure(run, state, began=run.id in began):
                     chain.fail(uow, task, execution, error)
                     return [*changes, f"Execution {execution.id}: failed in {run.dag_id}."]
             return changes + _follow_controller(uow, task, execution, controller)
@@ -146,7 +195,21 @@ def _run_differs(run: WorkflowRun, state: DagRunState | None) -> bool:
     )
 
 
-def _follow(uow: UnitOfWork, task: Task, run: WorkflowRun, state: DagRunState | None) -> list[str]:
+def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
+    return WorkflowRun(
+        workflow_id=workflow.id,
+        dag_id=seen.dag_id,
+        dag_run_id=seen.run_id,
+        status=RunStatus(seen.state) if seen.state in {"success", "failed"} else RunStatus.QUEUED,
+        trigger_type=TriggerType.SCHEDULED if seen.run_type == "scheduled" else TriggerType.EXTERNAL,
+        configuration={"parameters": seen.conf},
+        triggered_by=seen.username,
+        start_date=seen.start_date,
+        end_date=seen.end_date,
+    )
+
+
+def _follow(uow: UnitOfWork, task: Task | None, run: WorkflowRun, state: DagRunState | None) -> list[str]:
     """Record a run's progress, beginning and success."""
     if state is None or run.status not in ACTIVE_RUNS:
         return []
@@ -155,7 +218,7 @@ def _follow(uow: UnitOfWork, task: Task, run: WorkflowRun, state: DagRunState | 
         changes.append(f"{run.dag_id} {run.dag_run_id}: started.")
     if (state.done, state.total) != (run.progress_done, run.progress_total):
         run.progress_done, run.progress_total = state.done, state.total
-        uow.record(run_event("progress", run, task.created_by_id))
+        uow.record(run_event("progress", run, task.created_by_id if task else None))
     if state.state == RunStatus.SUCCESS.value and chain.end_run(
         uow, task, run, RunStatus.SUCCESS, state.end_date
     ):
@@ -163,12 +226,15 @@ def _follow(uow: UnitOfWork, task: Task, run: WorkflowRun, state: DagRunState | 
     return changes
 
 
-def _failure(run: WorkflowRun, state: DagRunState | None) -> Json | None:
-    """Return the error of a run that has failed or that was deleted while it ran."""
+def _failure(run: WorkflowRun, state: DagRunState | None, *, began: bool) -> Json | None:
+    """Return the error of a run that has failed or that was deleted while it ran.
+
+    :param began: whether it was known to run before Airflow was asked; one that began since is not missing
+    """
     if run.status not in ACTIVE_RUNS:
         return None
     if state is None:
-        if run.status is RunStatus.QUEUED:
+        if not began:
             return None
         message = f"DAG run {run.dag_run_id} was deleted while it ran."
     elif state.state == RunStatus.FAILED.value:

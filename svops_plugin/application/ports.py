@@ -111,6 +111,9 @@ class Executions(Stateful[Execution], Protocol):
 class Workflows(Repository[Workflow], Protocol):
     """The DAGs known to SVOps."""
 
+    def of_dag(self, dag_id: str) -> Workflow | None:
+        """Return the workflow of a DAG."""
+
     def for_dags(self, dag_ids: Iterable[str]) -> dict[str, Workflow]:
         """Return the workflow of each DAG, registering those that are new."""
 
@@ -204,6 +207,9 @@ class UnitOfWork(Protocol):
     def record(self, event: Event) -> None:
         """Write an event with this transaction."""
 
+    def ping(self) -> None:
+        """Ask the database for a sign of life."""
+
     def __enter__(self) -> UnitOfWork:
         """Begin."""
 
@@ -231,6 +237,35 @@ class DagRunState:
     total: int = 0
 
 
+@dataclass(frozen=True)
+class TaskInstanceState:
+    """What Airflow knows of one task of a DAG run; ``duration`` in seconds."""
+
+    task_id: str
+    state: str | None
+    start_date: datetime | None
+    end_date: datetime | None
+    duration: float | None
+    try_number: int
+    operator: str | None
+    log_url: str
+
+
+@dataclass(frozen=True)
+class SeenRun:
+    """A DAG run that Airflow has; ``number`` goes up with each new one."""
+
+    number: int
+    dag_id: str
+    run_id: str
+    run_type: str
+    state: str
+    start_date: datetime | None
+    end_date: datetime | None
+    conf: Json
+    username: str
+
+
 class Airflow(Protocol):
     """Airflow's DAG runs, as a process with access to Airflow's metadata database reaches them."""
 
@@ -250,6 +285,21 @@ class Airflow(Protocol):
 
     def run_conf(self, dag_id: str, run_id: str) -> Json | None:
         """Return the conf of a DAG run; none if there is no such run."""
+
+    def check_conf(self, dag_id: str, conf: Json) -> None:
+        """Refuse a conf that breaks the schema of the DAG's params.
+
+        :raises InvalidInput: naming the parameter
+        """
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstanceState]:
+        """Return the task instances of a DAG run, in the order in which they began."""
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the address of a DAG run's page in Airflow."""
+
+    def new_runs(self, after: Mapping[str, int], limit: int) -> list[SeenRun]:
+        """Return runs of DAGs that are newer than a number given for each, the oldest first."""
 
     def states(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
         """Return what Airflow knows of each ``(dag_id, run_id)`` that exists: two queries, however many."""

@@ -225,6 +225,7 @@ class Workflow:
     created_by_id: int | None = None
     created_at: datetime = field(default_factory=utcnow)
     updated_at: datetime = field(default_factory=utcnow)
+    version: int = 1
 
 
 @dataclass(eq=False, kw_only=True)
@@ -253,6 +254,7 @@ class WorkflowRun:
     start_date: datetime | None = None
     end_date: datetime | None = None
     error: Json | None = None
+    stop_requested_at: datetime | None = None
     created_at: datetime = field(default_factory=utcnow)
 
 

@@ -23,6 +23,9 @@ PERMISSIONS: Mapping[tuple[str, str], frozenset[str]] = {
     ("task", "delete"): WRITERS,
     ("task", "execute"): WRITERS,
     ("workflow", "read"): READERS,
+    ("workflow", "create"): WRITERS,
+    ("workflow", "edit"): WRITERS,
+    ("workflow", "execute"): WRITERS,
     ("user", "read"): ADMINS,
 }
 UNOWNED_ACTIONS = frozenset({"read", "create"})

@@ -37,7 +37,10 @@ def _confine(field: str, path: str, roots: Sequence[str], setting: str) -> None:
     given = Path(path)
     if "\0" in path or not given.is_absolute() or ".." in given.parts:
         raise InvalidInput.field(field, f"{path!r} is not an absolute path without '..'.")
-    real = given.resolve()
+    try:
+        real = given.resolve()
+    except (OSError, RuntimeError) as loop:  # what a loop of symbolic links raises depends on the Python
+        raise InvalidInput.field(field, f"{path!r} cannot be followed: {loop}") from loop
     if not any(real.is_relative_to(Path(root).resolve()) for root in roots):
         allowed = ", ".join(roots)
         raise InvalidInput.field(

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.exceptions import DagNotFound, DagRunAlreadyExists
 from airflow.providers.common.compat.sdk import AirflowException, conf
@@ -13,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from svops_plugin.application.ports import Account, RunTaken
 from svops_plugin.domain.entities import Json
-from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, Unavailable
+from svops_plugin.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotSupported, Unavailable
 from svops_plugin.infrastructure.airflow.common import MetadataReader, metadata_session, once
 
 if TYPE_CHECKING:
@@ -53,6 +54,34 @@ class DagRuns(MetadataReader):
             raise Conflict(f"DAG {dag_id} is missing.") from missing
         except (AirflowException, ValueError) as refusal:
             raise Conflict(f"Airflow refused to run {dag_id}: {refusal}") from refusal
+
+    def check_conf(self, dag_id: str, conf: Json) -> None:
+        """Refuse a conf that breaks the schema of the DAG's params."""
+        from airflow.models.dagbag import DBDagBag
+        from jsonschema import ValidationError  # type: ignore[import-untyped]
+
+        with metadata_session() as session:
+            dag = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
+        if dag is None:
+            raise InvalidInput.field("dag_id", f"DAG {dag_id} is missing.")
+        broken = {}
+        for name in (params := dag.params.deep_merge(conf)):
+            try:
+                params.get_param(name).resolve(raises=True)
+            except (ValueError, ValidationError) as refusal:
+                broken[f"parameters.{name}"] = [str(refusal).splitlines()[0]]
+        if broken:
+            first, reasons = next(iter(broken.items()))
+            raise InvalidInput(f"{first}: {reasons[0]}", broken)
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the address of a DAG run's page in Airflow."""
+        return f"{_base_url()}/dags/{dag_id}/runs/{quote(run_id)}"
+
+    def log_url(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
+        """Return the address of a task instance's log in Airflow."""
+        tried = f"?try_number={try_number}" if try_number else ""
+        return f"{self.run_url(dag_id, run_id)}/tasks/{task_id}{tried}"
 
     def stop(self, dag_id: str, run_id: str) -> bool:
         """Fail a DAG run that has not ended; the supervisors of its tasks notice at their next heartbeat."""
@@ -147,6 +176,10 @@ class Accounts:
             return token.strip(), False
         cookie = request.cookies.get("_token")
         return (cookie, True) if cookie else None
+
+
+def _base_url() -> str:
+    return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 
 def _auth_manager() -> Any:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from sqlalchemy import case, func, select, tuple_
+from sqlalchemy import and_, case, func, or_, select, tuple_
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
-from svops_plugin.application.ports import DagRunState
+from svops_plugin.application.ports import DagRunState, SeenRun, TaskInstanceState
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
 
@@ -139,6 +139,57 @@ class MetadataReader:
                 )
                 for row in rows
             }
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstanceState]:
+        """Return the task instances of a DAG run, in the order in which they began."""
+        from airflow.models.taskinstance import TaskInstance
+
+        wanted = ("task_id", "state", "start_date", "end_date", "duration", "try_number", "operator")
+        query = (
+            select(*(getattr(TaskInstance, name) for name in wanted))
+            .where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+            .order_by(TaskInstance.start_date.is_(None), TaskInstance.start_date, TaskInstance.task_id)
+        )
+        with metadata_session() as session:
+            rows = session.execute(query).all()
+        return [
+            TaskInstanceState(
+                **dict(zip(wanted, row, strict=True)), log_url=self.log_url(dag_id, run_id, row[0], row[5])
+            )
+            for row in rows
+        ]
+
+    def new_runs(self, after: Mapping[str, int], limit: int) -> list[SeenRun]:
+        """Return runs of DAGs that are newer than a number given for each, the oldest first."""
+        from airflow.models.dagrun import DagRun
+
+        if not after:
+            return []
+        newer = [and_(DagRun.dag_id == dag_id, DagRun.id > number) for dag_id, number in after.items()]
+        query = select(DagRun).where(or_(*newer)).order_by(DagRun.id).limit(limit)
+        with metadata_session() as session:
+            return [
+                SeenRun(
+                    run.id,
+                    run.dag_id,
+                    run.run_id,
+                    str(getattr(run.run_type, "value", run.run_type)),
+                    str(getattr(run.state, "value", run.state)),
+                    run.start_date,
+                    run.end_date,
+                    dict(run.conf or {}),
+                    getattr(run, "triggering_user_name", None) or "airflow",
+                )
+                for run in session.scalars(query)
+            ]
+
+    def run_url(self, dag_id: str, run_id: str) -> str:
+        """Return the address of a DAG run's page in Airflow."""
+        raise NotImplementedError
+
+    def log_url(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
+        """Return the address of a task instance's log in Airflow."""
+        raise NotImplementedError
 
 
 def once(message: str) -> Callable[[], None]:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Table, exists, func, or_, select, text, update
+from sqlalchemy import Table, exists, func, or_, select, text, type_coerce, update
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
@@ -40,6 +41,8 @@ from svops_plugin.infrastructure.database import tables
 
 E = TypeVar("E")
 
+LARGEST_ID = 2**31 - 1  # of an INTEGER column; PostgreSQL and SQLite fail on what cannot be compared with one
+
 
 class SqlRepository(Generic[E]):
     """What all repositories share. ``equal`` maps the plain filters to their columns."""
@@ -54,10 +57,12 @@ class SqlRepository(Generic[E]):
 
     def get(self, entity_id: int) -> E | None:
         """Return it as of now, or none."""
-        return self.session.get(self.kind, entity_id)
+        return self.session.get(self.kind, entity_id) if 0 < entity_id <= LARGEST_ID else None
 
     def lock(self, entity_id: int) -> E | None:
         """Return it, its row held until the transaction ends."""
+        if not 0 < entity_id <= LARGEST_ID:
+            return None
         return self._first(self.table.c.id == entity_id, lock=True)
 
     def add(self, entity: E) -> E:
@@ -125,7 +130,7 @@ class SqlRepository(Generic[E]):
 
     def _tagged(self, tag: str) -> ColumnElement[bool]:
         if self.session.get_bind().dialect.name == "postgresql":
-            return self.table.c.tags.contains([tag])
+            return type_coerce(self.table.c.tags, JSONB).contains([tag])
         each = func.json_each(self.table.c.tags).table_valued("value")
         return exists(select(text("1")).select_from(each).where(each.c.value == tag))
 
@@ -192,6 +197,11 @@ class SqlWorkflows(SqlRepository[Workflow]):
     """The DAGs known to SVOps."""
 
     kind, table = Workflow, tables.workflow
+    equal: ClassVar[Mapping[str, str]] = {"dag_id": "dag_id", "is_active": "is_active"}
+
+    def of_dag(self, dag_id: str) -> Workflow | None:
+        """Return the workflow of a DAG."""
+        return self._first(self.table.c.dag_id == dag_id)
 
     def for_dags(self, dag_ids: Iterable[str]) -> dict[str, Workflow]:
         """Return the workflow of each DAG, registering the new ones in one order, so that none deadlock."""
@@ -215,6 +225,7 @@ def _workflow_row(dag_id: str) -> dict[str, Any]:
         "last_seen": 0,
         "created_at": now,
         "updated_at": now,
+        "version": 1,
     }
 
 
@@ -222,6 +233,16 @@ class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
     """The DAG runs of workflows."""
 
     kind, table, transitions = WorkflowRun, tables.workflow_run, RUN_TRANSITIONS
+    equal: ClassVar[Mapping[str, str]] = {"workflow_id": "workflow_id", "status": "status"}
+
+    def _where(self, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+        plain = {name: value for name, value in filters.items() if name not in {"since", "until"}}
+        conditions = super()._where(plain)
+        if "since" in filters:
+            conditions.append(self.table.c.created_at >= filters["since"])
+        if "until" in filters:
+            conditions.append(self.table.c.created_at < filters["until"])
+        return conditions
 
     def of_execution(self, execution_id: int) -> list[WorkflowRun]:
         """Return the runs of a chain in its order."""
@@ -294,15 +315,16 @@ class SqlUsers:
         """Return the user with this subject, registering a new one.
 
         An auth manager whose subjects are integers (Flask-AppBuilder's) lends its own ids, so that a user has
-        one id everywhere; the others' users get the next free one.
+        one id everywhere; the others' users, and those whose id another manager's user has, get the next one.
         """
         while True:
             found = self.session.scalars(select(User).where(tables.user.c.subject == subject)).first()
             if found is not None:
                 found.username = username
                 return found
-            highest = int(self.session.scalar(select(func.max(tables.user.c.id))) or 0)
-            user_id = int(subject) if subject.isascii() and subject.isdigit() else highest + 1
+            user_id = int(subject) if subject.isascii() and subject.isdigit() else 0
+            if not 0 < user_id <= LARGEST_ID or self.session.get(User, user_id) is not None:
+                user_id = int(self.session.scalar(select(func.max(tables.user.c.id))) or 0) + 1
             insert_missing(
                 self.session, tables.user, {"id": user_id, "subject": subject, "username": username}
             )

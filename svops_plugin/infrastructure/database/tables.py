@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     DateTime,
@@ -217,6 +218,7 @@ workflow = Table(
     Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
     _created(),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
 )
 
 workflow_run = Table(
@@ -239,6 +241,7 @@ workflow_run = Table(
     Column("start_date", UtcDateTime),
     Column("end_date", UtcDateTime),
     Column("error", _json()),
+    Column("stop_requested_at", UtcDateTime),
     _created(),
     UniqueConstraint("dag_id", "dag_run_id"),
     Index(None, "workflow_id", "created_at"),
@@ -276,7 +279,7 @@ artifact = Table(
     Column("name", String(250), nullable=False),
     Column("path", Text, nullable=False),
     Column("media_type", String(250), nullable=False),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     _created(),
     UniqueConstraint("execution_id", "name"),
 )

@@ -58,6 +58,10 @@ class SqlUnitOfWork:
         """Write an event with this transaction, after everything else in it."""
         self._events.append(event)
 
+    def ping(self) -> None:
+        """Ask the database for a sign of life."""
+        self._session.execute(text("SELECT 1"))
+
     def __enter__(self) -> SqlUnitOfWork:
         """Begin; the first statement takes a connection."""
         return self

@@ -107,7 +107,10 @@ class Parser(FlaskParser):
         """Read a JSON object, whatever its length says; nothing else is taken for one."""
         if req.data and not req.is_json:
             raise UnsupportedMediaType("Send JSON, with 'Content-Type: application/json'.")
-        return super().load_json(req, schema)
+        try:
+            return super().load_json(req, schema)
+        except RecursionError:
+            raise BadRequest("The body is nested too deeply.") from None
 
     def _handle_invalid_json_error(self, error: Any, req: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         raise BadRequest(f"The body is not JSON: {error}.")
@@ -156,7 +159,8 @@ fallback = make_blueprint("fallback")
 def health() -> tuple[dict[str, Any], int]:
     """Tell whether SVOps can work, and what keeps it from it."""
     try:
-        with services().transactions():
+        with services().transactions() as uow:
+            uow.ping()
             return {"status": "healthy", "version": __version__}, HTTPStatus.OK
     except SVOpsError as refusal:
         return {"status": "unhealthy", "version": __version__, "detail": str(refusal)}, 503

@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from flask import request
-from marshmallow import Schema, fields
+from marshmallow import fields
 
 from svops_plugin.application.auth import Tokens
 from svops_plugin.application.ports import Account
 from svops_plugin.domain.errors import NotAuthenticated
 from svops_plugin.domain.permissions import ADMIN
 from svops_plugin.presentation.rest.api import account, actor, anonymous, body, make_blueprint, services
-from svops_plugin.presentation.rest.schemas import name_field
+from svops_plugin.presentation.rest.schemas import InputSchema, name_field
 
 blueprint = make_blueprint("auth", "/auth")
 
 
-class LoginRequest(Schema):
+class LoginRequest(InputSchema):
     """Credentials."""
 
     username = name_field(250, required=True)
     password = name_field(1024, required=True)
 
 
-class RefreshRequest(Schema):
+class RefreshRequest(InputSchema):
     """A refresh token, unless it comes as Bearer."""
 
     refresh_token = name_field(1024)

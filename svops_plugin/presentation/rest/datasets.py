@@ -9,6 +9,7 @@ from marshmallow import Schema, fields
 from svops_plugin.domain.entities import DataType
 from svops_plugin.presentation.rest.api import actor, body, make_blueprint, query, services
 from svops_plugin.presentation.rest.schemas import (
+    InputSchema,
     ListQuery,
     dump_page,
     id_field,
@@ -38,7 +39,7 @@ class DatasetSchema(Schema):
     version = fields.Integer()
 
 
-class DatasetCreate(Schema):
+class DatasetCreate(InputSchema):
     """A new dataset."""
 
     name = name_field(required=True)
@@ -49,7 +50,7 @@ class DatasetCreate(Schema):
     tags = tags_field()
 
 
-class DatasetUpdate(Schema):
+class DatasetUpdate(InputSchema):
     """Changes of a dataset; what is left out stays."""
 
     name = name_field()
@@ -65,7 +66,7 @@ class DatasetQuery(ListQuery):
     """Which datasets to list."""
 
     data_type = fields.Enum(DataType, by_value=True)
-    creator_id = id_field()
+    creator_id = id_field(strict=False)
     tag = name_field(64)
     q = name_field()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, fields, missing, validate
+from marshmallow import Schema, ValidationError, fields, missing, pre_load, validate
 
 from svops_plugin.application.ports import Page, Query
 
 MAX_LIMIT = 1000
 MAX_ID = 2**31 - 1
+MAX_DEPTH = 32
 
 
 class Whole(fields.Nested):
@@ -31,20 +34,43 @@ class PrefixedId(fields.Field):  # type: ignore[type-arg]  # generic in marshmal
         return None if value is None else f"{self.prefix}_{value}"
 
 
+class InputSchema(Schema):
+    """What is sent: only values that every database can hold, and that JSON can say again."""
+
+    @pre_load
+    def refuse_unstorable(self, data: Any, **_kwargs: Any) -> Any:
+        """Refuse NUL, lone surrogates, numbers that are not finite, and very deep nesting."""
+        if isinstance(data, Mapping):
+            for name in data:
+                _check_value(data[name], str(name), 0)
+        return data
+
+
+def _check_value(value: Any, field: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValidationError(f"Nested deeper than {MAX_DEPTH} levels.", field)
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise ValidationError("The character NUL and lone surrogates are not allowed.", field)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValidationError("Only finite numbers are allowed.", field)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_value(str(key), field, depth + 1)
+            _check_value(inner, field, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            _check_value(inner, field, depth + 1)
+
+
 def name_field(maximum: int = 255, **kwargs: Any) -> fields.String:
     """Return a text that has to say something, in so many characters at the most."""
     return text_field(maximum, minimum=1, **kwargs)
 
 
-def text_field(maximum: int | None = None, *, minimum: int | None = None, **kwargs: Any) -> fields.String:
-    """Return a text without NUL, which PostgreSQL cannot hold."""
-    return fields.String(
-        validate=[
-            validate.Length(min=minimum, max=maximum),
-            validate.ContainsNoneOf("\0", error="The character NUL is not allowed."),
-        ],
-        **kwargs,
-    )
+def text_field(maximum: int, *, minimum: int | None = None, **kwargs: Any) -> fields.String:
+    """Return a text of so many characters at the most."""
+    return fields.String(validate=validate.Length(min=minimum, max=maximum), **kwargs)
 
 
 def tags_field(**kwargs: Any) -> Any:
@@ -52,12 +78,12 @@ def tags_field(**kwargs: Any) -> Any:
     return fields.List(name_field(64), validate=validate.Length(max=32), **kwargs)
 
 
-def id_field(**kwargs: Any) -> fields.Integer:
-    """Return the id of something."""
-    return fields.Integer(strict=True, validate=validate.Range(1, MAX_ID), **kwargs)
+def id_field(*, strict: bool = True, **kwargs: Any) -> fields.Integer:
+    """Return the id of something; ``strict`` takes numbers only, and a query string has none."""
+    return fields.Integer(strict=strict, validate=validate.Range(1, MAX_ID), **kwargs)
 
 
-class ListQuery(Schema):
+class ListQuery(InputSchema):
     """What every list takes. A subclass adds filters, which are all that is not declared here."""
 
     skip = fields.Integer(load_default=0, validate=validate.Range(0, MAX_ID))

@@ -17,6 +17,7 @@ from svops_plugin.domain.states import RunStatus, TaskStatus
 from svops_plugin.presentation.rest.api import actor, body, make_blueprint, query, services
 from svops_plugin.presentation.rest.datasets import DatasetSchema
 from svops_plugin.presentation.rest.schemas import (
+    InputSchema,
     ListQuery,
     PrefixedId,
     Whole,
@@ -71,7 +72,7 @@ class TaskSchema(Schema):
     version = fields.Integer()
 
 
-class TaskFields(Schema):
+class TaskFields(InputSchema):
     """What can be said of a task both at first and later."""
 
     description = text_field(10_000, allow_none=True)
@@ -110,20 +111,20 @@ class TaskQuery(ListQuery):
 
     status = fields.Enum(TaskStatus, by_value=True)
     customer = name_field(32)
-    creator_id = id_field()
-    dataset_id = id_field()
+    creator_id = id_field(strict=False)
+    dataset_id = id_field(strict=False)
     tag = name_field(64)
     q = name_field()
 
 
-class ExecuteRequest(Schema):
+class ExecuteRequest(InputSchema):
     """What goes with an execution."""
 
     parameters = fields.Dict(keys=fields.String(), load_default=dict)
     note = text_field(10_000, load_default="")
 
 
-class RetryRequest(Schema):
+class RetryRequest(InputSchema):
     """Where to begin again."""
 
     from_ = fields.String(

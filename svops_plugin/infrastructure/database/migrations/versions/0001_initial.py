@@ -173,6 +173,7 @@ def _create_svops_workflow() -> None:
         sa.Column("created_by_id", sa.Integer()),
         sa.Column("created_at", TIME, nullable=False),
         sa.Column("updated_at", TIME, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["created_by_id"], ["svops_user.id"], name="fk_svops_workflow_created_by_id", ondelete="SET NULL"
         ),
@@ -303,6 +304,7 @@ def _create_svops_workflow_run() -> None:
         sa.Column("start_date", TIME),
         sa.Column("end_date", TIME),
         sa.Column("error", JSON),
+        sa.Column("stop_requested_at", TIME),
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(
             ["execution_id"],
@@ -341,7 +343,7 @@ def _create_svops_artifact() -> None:
         sa.Column("name", sa.String(length=250), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("media_type", sa.String(length=250), nullable=False),
-        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.ForeignKeyConstraint(
             ["execution_id"],
