@@ -23,7 +23,7 @@ def dataset() -> None:
 @click.argument("name")
 @click.argument("path", type=click.Path(path_type=Path, resolve_path=True))
 @click.option("--type", "data_type", type=click.Choice([kind.value for kind in DataType]), required=True)
-@click.option("--gt", "gt_path", type=click.Path(path_type=Path, resolve_path=True), help="Ground truth (CSV).")
+@click.option("--gt", "gt_path", type=click.Path(path_type=Path, resolve_path=True), help="Ground truth.")
 @click.option("--tag", "tags", multiple=True)
 def create(name: str, path: Path, data_type: str, gt_path: Path | None, tags: tuple[str, ...]) -> None:
     """Register the dataset at PATH as NAME."""

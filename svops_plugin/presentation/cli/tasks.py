@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from svops_plugin.application.chain import describe
 from svops_plugin.application.ports import Query
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import TaskStatus
+from svops_plugin.presentation.cli.progress import view
+from svops_plugin.presentation.rest.tasks import dump_standing, dump_started
+
+POLL = 0.5
 
 
 class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions of click only
@@ -47,6 +53,7 @@ def task() -> None:
 @click.option("--video", "video_out_path", type=click.Path(path_type=Path, resolve_path=True))
 @click.option("--tag", "tags", multiple=True)
 def create(
+    *,
     name: str,
     dataset_id: int,
     customer: str,
@@ -93,3 +100,71 @@ def index(status: str | None, limit: int) -> None:
             item.status_reason or "",
         )
     Console().print(table)
+
+
+@task.command()
+@click.argument("task_id", type=int)
+@click.option("--parameters", type=JsonObject(), help="Passed on to the pipelines.")
+@click.option("--note", default="")
+@click.option("--watch", is_flag=True, help="Show the progress and wait for the end.")
+def execute(task_id: int, parameters: dict[str, Any] | None, note: str, watch: bool) -> None:
+    """Run the chain for a task. With --watch the exit status is 0 only if it completes."""
+    answer = services().executions.execute(OPERATOR, task_id, dump_started, parameters=parameters, note=note)
+    click.echo(answer["message"])
+    if watch:
+        _watch(task_id)
+
+
+@task.command()
+@click.argument("task_id", type=int)
+@click.option("--from", "origin", type=click.Choice(["failed", "start"]), default="failed", show_default=True)
+@click.option("--watch", is_flag=True, help="Show the progress and wait for the end.")
+def retry(task_id: int, origin: str, watch: bool) -> None:
+    """Go on where the last execution failed or was stopped, or run every step again."""
+    answer = services().executions.retry(OPERATOR, task_id, dump_started, from_start=origin == "start")
+    click.echo(answer["message"])
+    if watch:
+        _watch(task_id)
+
+
+@task.command()
+@click.argument("task_id", type=int)
+def stop(task_id: int) -> None:
+    """End a running execution."""
+    standing = services().executions.stop(OPERATOR, task_id)
+    click.echo(f"Task {task_id}: {standing.task.status}")
+
+
+@task.command()
+@click.argument("task_id", type=int)
+@click.option("--json", "as_json", is_flag=True, help="As REST answers it.")
+def status(task_id: int, as_json: bool) -> None:
+    """Show how a task and its newest execution stand; exit status 1 if that failed."""
+    standing = dump_standing(services().executions.standing(OPERATOR, task_id))
+    if as_json:
+        click.echo(json.dumps(standing))
+    else:
+        with view(click.echo) as show:
+            for run in standing["workflow_runs"]:
+                show(run)
+    _tell_outcome(standing)
+
+
+def _watch(task_id: int) -> None:
+    """Show the progress until the execution ends."""
+    with view(click.echo) as show:
+        while True:
+            standing = dump_standing(services().executions.standing(OPERATOR, task_id))
+            for run in standing["workflow_runs"]:
+                show(run)
+            if standing["overall_status"] != "running":
+                break
+            time.sleep(POLL)
+    _tell_outcome(standing)
+
+
+def _tell_outcome(standing: dict[str, Any]) -> None:
+    error, outcome = standing["error"], standing["overall_status"]
+    click.echo(f"Task {standing['task_id']}: {outcome}")
+    if outcome in {"failed", "cancelled"}:
+        raise click.ClickException(describe(error) if error else f"the execution was {outcome}")

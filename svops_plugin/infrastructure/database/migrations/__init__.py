@@ -1,49 +1,57 @@
-"""The schema's history (Alembic) and the functions that move a database along it."""
+"""The schema's history (Alembic) and the functions that move a database along it.
+
+Every task process asks for the present revision, so Alembic itself is imported only to change it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from svops_plugin.domain.errors import ConfigurationProblem
 from svops_plugin.infrastructure.database.unit_of_work import raise_refusal
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "svops_alembic_version"
+HEAD = "0001"
 
 
-def _config(connection: Connection | None = None) -> Config:
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.attributes["connection"] = connection
     return config
 
 
-def head() -> str:
-    """Return the revision that this version of SVOps needs."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
 def current(engine: Engine) -> str | None:
     """Return the revision that the database is at; none for an empty one."""
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-        return context.get_current_revision()
+        if not inspect(connection).has_table(VERSION_TABLE):
+            return None
+        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+        return None if found is None else str(found)
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to a revision."""
+    from alembic import command
+
     with engine.begin() as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, revision: str) -> None:
     """Take the database back to a revision; ``base`` empties it."""
+    from alembic import command
+
     with engine.begin() as connection:
         command.downgrade(_config(connection), revision)
 
@@ -55,7 +63,7 @@ def require_head(engine: Engine) -> None:
     :raises Unavailable: if the database does not answer
     """
     try:
-        present, needed = current(engine), head()
+        present, needed = current(engine), HEAD
     except DBAPIError as failure:
         raise_refusal(failure)
         raise
