@@ -73,7 +73,7 @@ class Monitor:
             ended = uow.executions.ended_since(utcnow() - STRAY_WINDOW)
             runs = uow.runs.active()
             left = [run for run in uow.runs.of_executions([e.id for e in ended]) if run.status in LEFT_BEHIND]
-        if not executions and not runs and not left:
+        if not executions and not runs and not ended:
             return []
         keys = {(CONTROLLER, execution.controller_run_id) for execution in executions}
         keys |= {(run.dag_id, run.dag_run_id) for run in [*runs, *left]}
@@ -93,7 +93,27 @@ class Monitor:
             state = known.get((run.dag_id, run.dag_run_id))
             if _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
                 changes += self._repair_alone(run, state)
-        return changes + self._stop_strays(left, known)
+        changes += self._stop_strays(left, known)
+        return changes + self._add_causes([e for e in ended if e.status is ExecutionStatus.FAILED])
+
+    def _add_causes(self, executions: list[Execution]) -> list[str]:
+        """Look up what went wrong where whoever reported the failure did not know."""
+        changes = []
+        for execution in executions:
+            dag_id = (execution.error or {}).get("dag_id")
+            if dag_id not in execution.chain or (execution.error or {}).get("task_id"):
+                continue
+            cause = self._airflow.cause(dag_id, execution.step_run_id(execution.chain.index(dag_id) + 1))
+            if cause is None:
+                continue
+            with self._transactions() as uow:
+                task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
+                held = uow.executions.lock(execution.id)
+                for run in uow.runs.of_execution(execution.id):
+                    if run.dag_id == dag_id and run.status is RunStatus.FAILED:
+                        chain.add_cause(uow, task, held, run, cause)
+            changes.append(f"Execution {execution.id}: {chain.describe(cause)}")
+        return changes
 
     def discover(self) -> list[str]:
         """Take notice of runs of registered DAGs that were started outside SVOps."""
@@ -114,6 +134,8 @@ class Monitor:
 
     def _repair_alone(self, seen: WorkflowRun, state: DagRunState | None) -> list[str]:
         """Bring a run outside any chain up to date."""
+        failed = state is not None and state.state == RunStatus.FAILED.value
+        cause = self._airflow.cause(seen.dag_id, seen.dag_run_id) if failed else None
         with self._transactions() as uow:
             run = uow.runs.lock(seen.id)
             if run is None or run.status not in ACTIVE_RUNS:
@@ -127,7 +149,7 @@ class Monitor:
             stopped = run.stop_requested_at is not None
             status = RunStatus.CANCELLED if stopped else RunStatus.FAILED
             end = state.end_date if state else None
-            values = {} if stopped else {"error": run.error or error}
+            values = {} if stopped else {"error": run.error or cause or error}
             chain.end_run(uow, None, run, status, end, **values)
             return [*changes, f"{run.dag_id} {run.dag_run_id}: {status}."]
 

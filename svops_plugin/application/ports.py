@@ -286,6 +286,12 @@ class Airflow(Protocol):
     def run_conf(self, dag_id: str, run_id: str) -> Json | None:
         """Return the conf of a DAG run; none if there is no such run."""
 
+    def cause(self, dag_id: str, run_id: str) -> Json | None:
+        """Return which task of a run failed first, and the end of its log; none if no task has.
+
+        As ``{"dag_id", "task_id", "message", "log_url", "log_tail"}``.
+        """
+
     def check_conf(self, dag_id: str, conf: Json) -> None:
         """Refuse a conf that breaks the schema of the DAG's params.
 

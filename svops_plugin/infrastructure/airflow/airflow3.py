@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import timezone
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SESSION_COOKIE = "svops_session"
+LOG_TAIL = 20
 _without_private_parts = once(
     "This Airflow lacks what ChainStepOperator builds on; steps wait as TriggerDagRunOperator does."
 )
@@ -73,6 +75,36 @@ class DagRuns(MetadataReader):
         if broken:
             first, reasons = next(iter(broken.items()))
             raise InvalidInput(f"{first}: {reasons[0]}", broken)
+
+    def cause(self, dag_id: str, run_id: str) -> Json | None:
+        """Return which task of a run failed first, and the end of its log; none if no task has."""
+        from airflow.models.taskinstance import TaskInstance
+        from sqlalchemy import select
+
+        with metadata_session() as session:
+            failed = session.scalar(
+                select(TaskInstance)
+                .where(
+                    TaskInstance.dag_id == dag_id,
+                    TaskInstance.run_id == run_id,
+                    TaskInstance.state == "failed",
+                )
+                .order_by(TaskInstance.end_date)
+                .limit(1)
+            )
+            if failed is None:
+                return None
+            tail = _log_tail(failed)
+            return {
+                "dag_id": dag_id,
+                "task_id": failed.task_id,
+                "message": next(
+                    (line for line in reversed(tail) if "Error" in line or "Exception" in line),
+                    f"Task {failed.task_id} failed.",
+                ),
+                "log_url": self.log_url(dag_id, run_id, failed.task_id, failed.try_number),
+                "log_tail": tail,
+            }
 
     def run_url(self, dag_id: str, run_id: str) -> str:
         """Return the address of a DAG run's page in Airflow."""
@@ -176,6 +208,26 @@ class Accounts:
             return token.strip(), False
         cookie = request.cookies.get("_token")
         return (cookie, True) if cookie else None
+
+
+def _log_tail(instance: Any) -> list[str]:
+    """Return the last lines of a task's log; none where it cannot be read."""
+    from airflow.utils.log.log_reader import TaskLogReader
+
+    try:
+        messages, _ = TaskLogReader().read_log_chunks(instance, instance.try_number, {"end_of_log": False})
+        lines = deque((_log_line(message) for message in messages), maxlen=LOG_TAIL)
+    except Exception:
+        log.warning("The log of %s cannot be read.", instance, exc_info=True)
+        return []
+    return list(lines)
+
+
+def _log_line(message: Any) -> str:
+    """Return a log message as one line, with the error that it carries."""
+    details = getattr(message, "error_detail", None) or []
+    causes = "; ".join(f"{one.get('exc_type')}: {one.get('exc_value')}" for one in details)
+    return f"{message.event} {causes}".strip() if causes else str(message.event)
 
 
 def _base_url() -> str:

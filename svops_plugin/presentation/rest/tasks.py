@@ -163,6 +163,7 @@ class ErrorSchema(Schema):
     task_id = fields.String(allow_none=True)
     message = fields.String()
     log_url = fields.String(allow_none=True)
+    log_tail = fields.List(fields.String())
 
 
 class WorkflowRunSchema(Schema):
