@@ -11,7 +11,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 
-from svops_plugin.application.ports import Account, Accounts, Transactions
+from svops_plugin.application.ports import Account, Accounts, Transactions, UnitOfWork
 from svops_plugin.domain.entities import RefreshToken, User, utcnow
 from svops_plugin.domain.errors import NotAuthenticated
 from svops_plugin.domain.permissions import Actor
@@ -47,25 +47,30 @@ class AuthService:
 
         :raises NotAuthenticated: if the credentials are nobody's
         """
-        return self._issue(self._accounts.login(username, password), secrets.token_hex(16))
+        account = self._accounts.login(username, password)
+        refresh_token = secrets.token_urlsafe(32)
+        with self._transactions() as uow:
+            user = _keep(uow, account, refresh_token, family=secrets.token_hex(16))
+        return self._tokens(account, user, refresh_token)
 
     def refresh(self, token: str) -> Tokens:
         """Spend a refresh token for a new pair.
 
         :raises NotAuthenticated: if it is unknown, spent, revoked or expired, or its user is gone
         """
+        account, user, new = None, None, secrets.token_urlsafe(32)
         with self._transactions() as uow:
             held = uow.users.refresh_token(_digest(token))
-            usable = held is not None and held.revoked_at is None and held.expires_at > utcnow()
-            if held is not None and usable and held.spent_at is not None:
-                uow.users.revoke_family(held.family)
-                usable = False
-            elif held is not None and usable:
-                held.spent_at = utcnow()
-        account = self._accounts.by_claims(held.claims) if held is not None and usable else None
-        if held is None or account is None:
+            if held is not None and held.revoked_at is None and held.expires_at > utcnow():
+                if held.spent_at is not None:
+                    uow.users.revoke_family(held.family)
+                elif account := self._accounts.by_claims(held.claims):
+                    # One transaction, so that a family that is ended by a second use ends with this token.
+                    held.spent_at = utcnow()
+                    user = _keep(uow, account, new, held.family)
+        if account is None or user is None:
             raise NotAuthenticated("The refresh token is not valid any more; sign in again.")
-        return self._issue(account, held.family)
+        return self._tokens(account, user, new)
 
     def actor(self, account: Account) -> Actor:
         """Return the account as somebody who asks for something."""
@@ -75,18 +80,21 @@ class AuthService:
                 self._ids[known] = uow.users.identify(*known).id
         return Actor(self._ids[known], account.username, account.roles)
 
-    def _issue(self, account: Account, family: str) -> Tokens:
-        refresh_token = secrets.token_urlsafe(32)
-        with self._transactions() as uow:
-            user = uow.users.identify(account.subject, account.username)
-            uow.users.add_refresh_token(
-                RefreshToken(
-                    digest=_digest(refresh_token),
-                    family=family,
-                    user_id=user.id,
-                    claims=account.claims,
-                    expires_at=utcnow() + REFRESH_LIFETIME,
-                )
-            )
+    def _tokens(self, account: Account, user: User, refresh_token: str) -> Tokens:
         access_token, expires_in = self._accounts.access_token(account)
         return Tokens(access_token, refresh_token, expires_in, user, account)
+
+
+def _keep(uow: UnitOfWork, account: Account, refresh_token: str, family: str) -> User:
+    """Write a new refresh token, and return whose it is."""
+    user = uow.users.identify(account.subject, account.username)
+    uow.users.add_refresh_token(
+        RefreshToken(
+            digest=_digest(refresh_token),
+            family=family,
+            user_id=user.id,
+            claims=account.claims,
+            expires_at=utcnow() + REFRESH_LIFETIME,
+        )
+    )
+    return user

@@ -68,7 +68,7 @@ class SqlRepository(Generic[E]):
     def add(self, entity: E) -> E:
         """Write it at once, so that it has its id."""
         self.session.add(entity)
-        self.session.flush([entity])
+        self.session.flush()
         return entity
 
     def delete(self, entity: E) -> None:

@@ -96,7 +96,7 @@ class SqlUnitOfWork:
             self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": EVENT_LOCK})
         for event in self._events:
             self._session.add(event)
-            self._session.flush([event])
+            self._session.flush()
         if postgresql:
             self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": EVENT_CHANNEL})
 
