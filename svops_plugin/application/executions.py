@@ -20,6 +20,7 @@ from svops_plugin.application.ports import (
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, IdempotencyKey, Json, Task, WorkflowRun, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, SVOpsError, Unavailable
+from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, TaskStatus
 
@@ -284,7 +285,7 @@ class ExecutionService:
                 task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
                 held = uow.executions.lock(execution.id)
                 if held is not None:
-                    error = {"dag_id": CONTROLLER, "task_id": None, "message": str(refusal), "log_url": None}
+                    error = failure(CONTROLLER, str(refusal))
                     chain.fail(uow, task, held, error)
             raise
         with self._transactions() as uow:

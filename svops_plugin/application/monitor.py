@@ -21,6 +21,7 @@ from svops_plugin.application.ports import Airflow, DagRunState, Query, SeenRun,
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError
+from svops_plugin.domain.failures import failure
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Monitor:
             changes = _follow(uow, None, run, state)
             error = _failure(run, state, began=seen.status is RunStatus.RUNNING)
             if error is None and state is None:
-                error = {"dag_id": run.dag_id, "task_id": None, "message": "It never began.", "log_url": None}
+                error = failure(run.dag_id, "It never began.")
             if error is None or run.status not in ACTIVE_RUNS:
                 return changes
             stopped = run.stop_requested_at is not None
@@ -263,7 +264,7 @@ def _failure(run: WorkflowRun, state: DagRunState | None, *, began: bool) -> Jso
         message = f"DAG run {run.dag_run_id} failed."
     else:
         return None
-    return {"dag_id": run.dag_id, "task_id": None, "message": message, "log_url": None}
+    return failure(run.dag_id, message)
 
 
 def _follow_controller(
@@ -283,6 +284,6 @@ def _follow_controller(
         message = f"The controller's run was set to success before {unfinished[0].dag_id} had succeeded."
     else:
         message = f"The controller's run {execution.controller_run_id} failed."
-    error = {"dag_id": CONTROLLER, "task_id": None, "message": message, "log_url": None}
+    error = failure(CONTROLLER, message)
     chain.fail(uow, task, execution, error)
     return [f"Execution {execution.id}: failed. {message}"]

@@ -13,6 +13,7 @@ from svops_plugin.application.ports import Transactions, UnitOfWork
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Artifact, Execution, Json, Metric, Task, WorkflowRun
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
+from svops_plugin.domain.failures import storable
 from svops_plugin.domain.states import ExecutionStatus, RunStatus
 
 PROGRESS_INTERVAL = 0.5
@@ -87,7 +88,7 @@ class RunTracker:
         with self._transactions() as uow:
             task, _, run = self._held(uow)
             if run.status is RunStatus.RUNNING:
-                run.message = f"{message} ({done}/{total})" if message else f"{done}/{total}"
+                run.message = storable(f"{message} ({done}/{total})" if message else f"{done}/{total}")
                 uow.record(run_event("progress", run, task.created_by_id))
 
     def dataset_profile(self, profile: Mapping[str, Any], fingerprint: str) -> None:

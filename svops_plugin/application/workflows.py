@@ -21,6 +21,7 @@ from svops_plugin.application.ports import (
 )
 from svops_plugin.domain.entities import Json, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
+from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, RunStatus
 
@@ -190,7 +191,7 @@ class WorkflowService:
         except (SVOpsError, RunTaken) as refusal:
             with self._transactions() as uow:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
-                error = {"dag_id": run.dag_id, "task_id": None, "message": str(refusal), "log_url": None}
+                error = failure(run.dag_id, str(refusal))
                 if uow.runs.move(held, RunStatus.FAILED, end_date=utcnow(), error=error):
                     uow.record(run_event("failed", held, actor.user_id))
             raise

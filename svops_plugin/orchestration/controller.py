@@ -12,6 +12,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.errors import SVOpsError, Unavailable
+from svops_plugin.domain.failures import failure
 from svops_plugin.orchestration.step import ChainStepOperator
 from svops_plugin.settings import load
 
@@ -84,12 +85,10 @@ def complete(**context: Any) -> Any:
 
 def fail_execution(context: Any) -> None:
     """Set the execution that this run carries failed: the callback of every task and of the DAG itself."""
-    ti = context.get("task_instance")
     position = getattr(context.get("task"), "position", None)
-    error = {
-        "dag_id": load().chain[position - 1] if position else CONTROLLER,
-        "task_id": None,
-        "message": str(context.get("exception") or context.get("reason") or "failed"),
-        "log_url": getattr(ti, "log_url", None),
-    }
+    error = failure(
+        load().chain[position - 1] if position else CONTROLLER,
+        str(context.get("exception") or context.get("reason") or "failed"),
+        log_url=getattr(context.get("task_instance"), "log_url", None),
+    )
     services().controller.fail(context["run_id"], error)

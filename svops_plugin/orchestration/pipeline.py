@@ -11,6 +11,7 @@ from airflow.providers.standard.operators.python import PythonOperator
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import Execution
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
+from svops_plugin.domain.failures import failure
 from svops_plugin.pipelines import tracking
 from svops_plugin.pipelines.errors import PipelineError
 from svops_plugin.pipelines.run import PipelineRun
@@ -84,10 +85,10 @@ def record_cause(context: Any) -> None:
     ti, run = context["task_instance"], context["dag_run"]
     exception = context.get("exception")
     services().tracker(run.conf or {}).cause(
-        {
-            "dag_id": run.dag_id,
-            "task_id": ti.task_id,
-            "message": str(exception) or type(exception).__name__,
-            "log_url": getattr(ti, "log_url", None),
-        }
+        failure(
+            run.dag_id,
+            str(exception) or type(exception).__name__,
+            task_id=ti.task_id,
+            log_url=getattr(ti, "log_url", None),
+        )
     )

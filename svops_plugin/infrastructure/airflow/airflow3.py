@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from svops_plugin.application.ports import Account, RunTaken
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotSupported, Unavailable
+from svops_plugin.domain.failures import failure, storable
 from svops_plugin.infrastructure.airflow.common import MetadataReader, metadata_session, once
 
 if TYPE_CHECKING:
@@ -95,16 +96,14 @@ class DagRuns(MetadataReader):
             if failed is None:
                 return None
             tail = _log_tail(failed)
-            return {
-                "dag_id": dag_id,
-                "task_id": failed.task_id,
-                "message": next(
-                    (line for line in reversed(tail) if "Error" in line or "Exception" in line),
-                    f"Task {failed.task_id} failed.",
-                ),
-                "log_url": self.log_url(dag_id, run_id, failed.task_id, failed.try_number),
-                "log_tail": tail,
-            }
+            last_words = (line for line in reversed(tail) if "Error" in line or "Exception" in line)
+            found = failure(
+                dag_id,
+                next(last_words, f"Task {failed.task_id} failed."),
+                task_id=failed.task_id,
+                log_url=self.log_url(dag_id, run_id, failed.task_id, failed.try_number),
+            )
+            return {**found, "log_tail": tail}
 
     def run_url(self, dag_id: str, run_id: str) -> str:
         """Return the address of a DAG run's page in Airflow."""
@@ -227,7 +226,7 @@ def _log_line(message: Any) -> str:
     """Return a log message as one line, with the error that it carries."""
     details = getattr(message, "error_detail", None) or []
     causes = "; ".join(f"{one.get('exc_type')}: {one.get('exc_value')}" for one in details)
-    return f"{message.event} {causes}".strip() if causes else str(message.event)
+    return storable(f"{message.event} {causes}".strip())
 
 
 def _base_url() -> str:
