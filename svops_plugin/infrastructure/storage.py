@@ -39,8 +39,9 @@ def _confine(field: str, path: str, roots: Sequence[str], setting: str) -> None:
         raise InvalidInput.field(field, f"{path!r} is not an absolute path without '..'.")
     try:
         real = given.resolve()
-    except (OSError, RuntimeError) as loop:  # what a loop of symbolic links raises depends on the Python
-        raise InvalidInput.field(field, f"{path!r} cannot be followed: {loop}") from loop
+        real.exists()
+    except (OSError, RuntimeError) as error:  # too long a name, or links in circles
+        raise InvalidInput.field(field, f"{path!r} cannot be followed: {error}") from error
     if not any(real.is_relative_to(Path(root).resolve()) for root in roots):
         allowed = ", ".join(roots)
         raise InvalidInput.field(

@@ -17,7 +17,12 @@ from svops_plugin.application.ports import Account, RunTaken
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotSupported, Unavailable
 from svops_plugin.domain.failures import failure, storable
-from svops_plugin.infrastructure.airflow.common import MetadataReader, metadata_session, once
+from svops_plugin.infrastructure.airflow.common import (
+    MetadataReader,
+    airflow_answers,
+    metadata_session,
+    once,
+)
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, Request
@@ -153,7 +158,8 @@ class Accounts:
                 f"{type(manager).__name__} has no login by password; use a token of Airflow's."
             )
         try:
-            user = manager.create_token(headers={}, body={"username": username, "password": password})
+            with airflow_answers():
+                user = manager.create_token(headers={}, body={"username": username, "password": password})
         except ValueError as refusal:
             raise NotAuthenticated(str(refusal)) from refusal
         if user is None:
@@ -182,14 +188,16 @@ class Accounts:
         from jwt import InvalidTokenError
 
         try:
-            return _account(async_to_sync(_auth_manager().get_user_from_token)(token))
+            with airflow_answers():
+                return _account(async_to_sync(_auth_manager().get_user_from_token)(token))
         except InvalidTokenError as refusal:
             raise NotAuthenticated("The access token is not valid; sign in again.") from refusal
 
     def by_claims(self, claims: Json) -> Account | None:
         """Return the account that the auth manager serialised so, if it still exists and is active."""
         try:
-            return _account(_auth_manager().deserialize_user(claims))
+            with airflow_answers():
+                return _account(_auth_manager().deserialize_user(claims))
         except (ValueError, KeyError):
             return None
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import and_, case, func, or_, select, tuple_
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from svops_plugin.application.ports import DagRunState, SeenRun, TaskInstanceState
@@ -25,6 +26,19 @@ T = TypeVar("T")
 
 
 @contextmanager
+def airflow_answers() -> Iterator[None]:
+    """Say in the domain's words that Airflow's metadata database does not answer.
+
+    :raises Unavailable: then
+    """
+    try:
+        yield
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        reason = type(getattr(error, "orig", error)).__name__
+        raise Unavailable(f"Airflow's database does not answer ({reason}); try again later.") from error
+
+
+@contextmanager
 def metadata_session() -> Iterator[Session]:
     """Open a transaction on Airflow's metadata database.
 
@@ -32,12 +46,8 @@ def metadata_session() -> Iterator[Session]:
     """
     from airflow.utils.session import create_session
 
-    try:
-        with create_session() as session:
-            yield session
-    except (OperationalError, InterfaceError) as error:
-        reason = type(error.orig).__name__
-        raise Unavailable(f"Airflow's database does not answer ({reason}); try again later.") from error
+    with airflow_answers(), create_session() as session:
+        yield session
 
 
 def database_url(conn_id: str) -> URL:

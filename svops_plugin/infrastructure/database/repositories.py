@@ -57,7 +57,8 @@ class SqlRepository(Generic[E]):
 
     def get(self, entity_id: int) -> E | None:
         """Return it as of now, or none."""
-        return self.session.get(self.kind, entity_id) if 0 < entity_id <= LARGEST_ID else None
+        with self.session.no_autoflush:  # what is not written yet may still be refused for what is found here
+            return self.session.get(self.kind, entity_id) if 0 < entity_id <= LARGEST_ID else None
 
     def lock(self, entity_id: int) -> E | None:
         """Return it, its row held until the transaction ends."""

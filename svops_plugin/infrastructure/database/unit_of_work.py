@@ -6,7 +6,8 @@ from types import TracebackType
 
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from svops_plugin.application.ports import (
@@ -74,12 +75,12 @@ class SqlUnitOfWork:
             if error is None:
                 self._write_events()
                 self._session.commit()
-        except DBAPIError as failure:
+        except SQLAlchemyError as failure:
             raise_refusal(failure)
             raise
         finally:
             self._session.close()
-        if isinstance(error, DBAPIError):
+        if isinstance(error, SQLAlchemyError):
             raise_refusal(error)
 
     def _write_events(self) -> None:
@@ -101,10 +102,11 @@ class SqlUnitOfWork:
             self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": EVENT_CHANNEL})
 
 
-def raise_refusal(error: DBAPIError) -> None:
+def raise_refusal(error: SQLAlchemyError) -> None:
     """Say in the domain's words what a database error means, where it has any."""
     if isinstance(error, IntegrityError):
         raise Conflict("Somebody else changed the same thing at the same moment; load it again.") from error
-    if isinstance(error, (OperationalError, InterfaceError)) or error.connection_invalidated:
-        reason = type(error.orig).__name__
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    if lost or isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        reason = type(getattr(error, "orig", error)).__name__
         raise Unavailable(f"SVOps' database does not answer ({reason}); try again later.") from error

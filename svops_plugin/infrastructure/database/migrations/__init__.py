@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from svops_plugin.domain.errors import ConfigurationProblem
 from svops_plugin.infrastructure.database.unit_of_work import raise_refusal
@@ -64,7 +64,7 @@ def require_head(engine: Engine) -> None:
     """
     try:
         present, needed = current(engine), HEAD
-    except DBAPIError as failure:
+    except SQLAlchemyError as failure:
         raise_refusal(failure)
         raise
     if present != needed:

@@ -1,0 +1,1 @@
+"""What the three pipelines compute: plain functions that know neither Airflow nor a database."""

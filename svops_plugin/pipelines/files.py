@@ -1,0 +1,130 @@
+"""Finding and reading a dataset's files safely. The standard library only, until an array is read.
+
+Only what :class:`pathlib.Path` and Airflow's ``ObjectStoragePath`` have in common is used on paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+
+MAX_FILES = 1_000_000
+MAX_FILE_BYTES = 1024**3
+MAX_TOTAL_BYTES = 8 * 1024**3
+READ_BLOCK = 1024**2
+
+
+class DataFile(NamedTuple):
+    """A file of a dataset; ``name`` is its path relative to the dataset, with slashes."""
+
+    name: str
+    path: Path
+
+
+def find(folder: Path, suffixes: Sequence[str], problems: list[str]) -> list[DataFile]:
+    """Return the files below a folder that end so, in the order of their names; hidden ones are left out.
+
+    :param problems: gets a line for each file that must not be read: too large, too many, or a link that
+        leads out of the folder; and for each link to a folder, as those may lead round in circles
+    """
+    found = []
+    total = 0
+    for file in _walk(folder, problems):
+        if file.path.suffix.lower() not in suffixes:
+            continue
+        if file.path.is_symlink() and folder.resolve() not in file.path.resolve().parents:
+            problems.append(f"{file.name!r} is a link that leads out of the dataset's folder")
+            continue
+        size = file.path.stat().st_size
+        total += size
+        if size > MAX_FILE_BYTES:
+            problems.append(f"{file.name!r} has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
+        found.append(file)
+    if len(found) > MAX_FILES:
+        problems.append(f"the folder holds {len(found):,} files; at most {MAX_FILES:,} are read")
+    if total > MAX_TOTAL_BYTES:
+        problems.append(f"the folder holds {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read")
+    return sorted(found)
+
+
+def _walk(folder: Path, problems: list[str]) -> Iterator[DataFile]:
+    folders = [("", folder)]
+    while folders:
+        prefix, current = folders.pop()
+        for entry in current.iterdir():
+            name = prefix + entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_file():
+                yield DataFile(name, entry)
+            elif entry.is_dir() and entry.is_symlink():
+                problems.append(f"{name!r} is a link to a folder, which is not followed")
+            elif entry.is_dir():
+                folders.append((f"{name}/", entry))
+
+
+def fingerprint(files: Iterable[DataFile], ground_truth: Path) -> str:
+    """Return the SHA-256, in hexadecimal, over the files' names and contents and the ground truth's content.
+
+    Neither the order in which a file system lists files nor the place of the folder changes it.
+    """
+    total = hashlib.sha256()
+    for name, path in [*sorted(files), DataFile("", ground_truth)]:
+        content = hashlib.sha256()
+        with path.open("rb") as stream:
+            while block := stream.read(READ_BLOCK):
+                content.update(block)
+        total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content.digest())
+    return total.hexdigest()
+
+
+def read_npz(
+    path: Path, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
+    """Return arrays of an NPZ file, never unpickling, and never more bytes than the file says it holds.
+
+    :raises ValueError: with what is wrong
+    """
+    try:
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            missing = [name for name in required if name not in members]
+            if missing:
+                raise ValueError(f"lacks the array {missing[0]!r}; it holds {sorted(members)}")
+            wanted = [name for name in (*required, *optional) if name in members]
+            if sum(members[name].file_size for name in wanted) > MAX_FILE_BYTES:
+                raise ValueError(f"unpacks to more than {MAX_FILE_BYTES:,} bytes")
+            return {name: _read_array(archive, members[name]) for name in wanted}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        raise ValueError(f"is not a readable NPZ file: {error}") from None
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:
+    from numpy.lib import format as npy
+
+    with archive.open(member) as stream:
+        version = npy.read_magic(stream)
+        shape, _, dtype = _read_header(npy, stream, version)
+        # numpy allocates what the header claims before it reads: a claim beyond the content is a trap.
+        if max(math.prod(shape) * dtype.itemsize, *shape, 0) > member.file_size:
+            raise ValueError(f"array {member.filename!r} is shorter than its header says")
+    with archive.open(member) as stream:
+        array: npt.NDArray[Any] = npy.read_array(stream, allow_pickle=False)
+    return array
+
+
+def _read_header(npy: Any, stream: Any, version: tuple[int, int]) -> Header:
+    header: Header
+    header = npy.read_array_header_1_0(stream) if version == (1, 0) else npy.read_array_header_2_0(stream)
+    return header

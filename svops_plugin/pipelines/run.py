@@ -1,0 +1,100 @@
+"""What one step of a pipeline is told: the task, its dataset and where its outputs go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from svops_plugin.pipelines.configuration import BuildConfig, resolve
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """Where the data are.
+
+    :param path: the folder (or, for feature tables, the file) that holds them
+    :param gt_path: the ground truth; none if it is ``labels.csv`` in the folder
+    :param data_type: ``Vector``, ``Surf``, ``Jetson`` or what an installed reader adds
+    """
+
+    id: int
+    name: str
+    path: Path
+    gt_path: Path | None
+    data_type: str
+
+
+@dataclass(frozen=True)
+class PipelineRun:
+    """One attempt at a task, as each of its steps sees it; every step is a process of its own.
+
+    :param configuration: the resolved build configuration
+    :param branch_name: provenance, like ``commit_id`` and ``customer``
+    :param output: the folder that belongs to this attempt alone
+    :param video_output: the folder for the animation; none if it is not wanted
+    :param parameters: what the person who executed the task passed along, for the record
+    """
+
+    execution_id: int
+    task_id: int
+    attempt: int
+    task_name: str
+    customer: str
+    configuration: BuildConfig
+    branch_name: str | None
+    commit_id: str | None
+    dataset: DatasetSource
+    output: Path
+    video_output: Path | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    @property
+    def work(self) -> Path:
+        """The folder through which the steps pass state to each other."""
+        return self.output / "work"
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Mapping[str, Any], preset_dirs: Sequence[Path] = ()) -> PipelineRun:
+        """Return the run that JSON values describe.
+
+        :param snapshot: the fields of this class; paths as text, ``dataset`` as in
+            :class:`DatasetSource`, and as ``configuration`` a task's six fields of that name
+        :param preset_dirs: folders of presets beside SVOps' own
+        :raises ConfigurationError: if the build configuration cannot be used
+        """
+        configuration = snapshot["configuration"]
+        dataset = snapshot["dataset"]
+        return cls(
+            execution_id=snapshot["execution_id"],
+            task_id=snapshot["task_id"],
+            attempt=snapshot["attempt"],
+            task_name=snapshot["task_name"],
+            customer=snapshot["customer"],
+            configuration=resolve(
+                configuration.get("build_config"),
+                customized=configuration.get("build_config_customized", False),
+                custom_conf=configuration.get("build_config_custom_conf"),
+                custom_ini=configuration.get("build_config_custom_ini"),
+                preset_dirs=preset_dirs,
+            ),
+            branch_name=configuration.get("branch_name"),
+            commit_id=configuration.get("commit_id"),
+            dataset=DatasetSource(
+                id=dataset["id"],
+                name=dataset["name"],
+                path=Path(dataset["path"]),
+                gt_path=_optional_path(dataset.get("gt_path")),
+                data_type=dataset["data_type"],
+            ),
+            output=Path(snapshot["output"]),
+            video_output=_optional_path(snapshot.get("video_output")),
+            parameters=snapshot.get("parameters") or {},
+            note=snapshot.get("note") or "",
+        )
+
+
+def _optional_path(text: str | None) -> Path | None:
+    return Path(text) if text else None

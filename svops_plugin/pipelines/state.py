@@ -1,0 +1,115 @@
+"""The files through which the steps of a run pass state to each other.
+
+A file appears whole or not at all, and a step that is run again replaces what it wrote before. Arrays are
+never pickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from svops_plugin.pipelines.errors import StateError
+from svops_plugin.pipelines.run import PipelineRun
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+PRODUCERS = {
+    "recording.npz": "extract_data",
+    "extraction.json": "extract_data",
+    "features.npz": "transform_data",
+    "features.json": "transform_data",
+    "train.npz": "load_data",
+    "test.npz": "load_data",
+    "profile.json": "generate_report",
+    "training.npz": "prepare_training_data",
+    "training.json": "prepare_training_data",
+    "model.joblib": "train_model",
+    "cross_validation.json": "train_model",
+    "predictions.npz": "evaluate_model",
+    "evaluation.json": "evaluate_model",
+    "gallery.json": "process_data",
+}
+
+
+def write(path: Path, content: bytes) -> Path:
+    """Write a file at once, with the folders it needs, and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path, content: object) -> Path:
+    """Write JSON for people and machines to read.
+
+    :raises ValueError: for a number that is not finite
+    """
+    return write(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+
+def save_json(run: PipelineRun, name: str, content: object) -> Path:
+    """Write JSON into the run's work folder."""
+    return write_json(run.work / name, content)
+
+
+def load_json(run: PipelineRun, name: str) -> Any:
+    """Return what :func:`save_json` wrote.
+
+    :raises StateError: if it is not there or is damaged
+    """
+    path = existing(run, name)
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise StateError(f"{path} is damaged ({error}); run {PRODUCERS[name]} again") from None
+
+
+def save_arrays(run: PipelineRun, name: str, **arrays: npt.NDArray[Any]) -> Path:
+    """Write arrays into the run's work folder.
+
+    :raises TypeError: for an array of objects, which could only be pickled
+    """
+    import numpy as np
+
+    for key, array in arrays.items():
+        if array.dtype.hasobject:
+            raise TypeError(f"array {key!r} holds objects")
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes an array's name for allow_pickle
+    return write(run.work / name, buffer.getvalue())
+
+
+def load_arrays(run: PipelineRun, name: str) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays that :func:`save_arrays` wrote.
+
+    :raises StateError: if the file is not there or is damaged
+    """
+    import numpy as np
+
+    path = existing(run, name)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise StateError(f"{path} is damaged ({error}); run {PRODUCERS[name]} again") from None
+
+
+def existing(run: PipelineRun, name: str) -> Path:
+    """Return the path of a file in the work folder.
+
+    :raises StateError: naming the step to run first, if it is not there
+    """
+    path = run.work / name
+    if not path.is_file():
+        raise StateError(f"{path} is missing; run {PRODUCERS[name]} first")
+    return path

@@ -1,0 +1,192 @@
+"""Chains on a real Airflow: the main job, how it fails, and how it is stopped and taken up again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.e2e.conftest import Stack, wait_until
+
+CHAIN = ["data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example"]
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def statuses(standing: dict[str, Any]) -> list[str]:
+    return [run["status"] for run in standing["workflow_runs"]]
+
+
+@pytest.mark.parametrize("data_type", ["Vector", "Surf", "Jetson"])
+def test_a_dataset_of_each_type_is_learnt_from(stack: Stack, data_type: str) -> None:
+    task_id = stack.task(data_type)
+    started = stack.post(f"tasks/{task_id}/execute")
+    assert started["message"] == f"Task {task_id} execution started with 3 DAG chain"
+    assert [run["dag_id"] for run in started["workflow_runs"]] == CHAIN
+    standing = stack.end_of(task_id)
+    assert standing["overall_status"] == standing["task_status"] == "completed", standing["error"]
+    assert statuses(standing) == ["success"] * 3
+    assert standing["progress"] == {"done": 14, "total": 14}
+    result = stack.get(f"tasks/{task_id}")["result"]
+    assert result["metrics"]["accuracy"] > 0.5
+    assert Path(result["artifacts"]["report.html"]).is_file()
+    assert stack.get(f"datasets/{stack.dataset(data_type)}")["profile"]["samples"] > 0
+
+
+def test_the_report_opens_in_a_browser(stack: Stack) -> None:
+    sample = stack.get("tasks", order_by="created_at")["items"][0]
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        page = browser.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on(
+            "request", lambda request: complaints.append(request.url) if "http" in request.url[:4] else None
+        )
+        page.goto(f"file://{sample['result']['artifacts']['report.html']}")
+        assert "confusion" in page.inner_text("body").lower()
+        assert page.locator("img, svg").count() > 1
+        browser.close()
+    assert complaints == []
+
+
+def assert_failed_in_the_second(stack: Stack, task_id: int) -> None:
+    standing = stack.end_of(task_id)
+    assert standing["overall_status"] == standing["task_status"] == "failed"
+    assert statuses(standing) == ["success", "failed", "skipped"]
+
+    def cause() -> dict[str, Any] | None:
+        error: dict[str, Any] = stack.standing(task_id)["error"]
+        return error if error["task_id"] else None
+
+    error = wait_until(cause, "the cause")
+    assert (error["dag_id"], error["task_id"]) == ("ml_training_pipeline", "validate_model_performance")
+    assert "min_accuracy" in error["message"]
+    assert "/dags/ml_training_pipeline/runs/" in error["log_url"]
+    assert httpx.get(error["log_url"], trust_env=False).status_code == 200
+    third = standing["workflow_runs"][2]["external_trigger_id"]
+    assert third not in {run["dag_run_id"] for run in stack.dag_runs("simple_workflow_example")}
+    assert "min_accuracy" in stack.get(f"tasks/{task_id}")["status_reason"]
+
+
+def test_a_chain_whose_second_dag_fails(stack: Stack) -> None:
+    task_id = stack.failing_task()
+    stack.post(f"tasks/{task_id}/execute")
+    assert_failed_in_the_second(stack, task_id)
+
+    again = stack.post(f"tasks/{task_id}/retry")
+    assert again["attempt"] == 2
+    standing = stack.end_of(task_id)
+    assert statuses(standing) == ["reused", "failed", "skipped"]
+    first = standing["workflow_runs"][0]["external_trigger_id"]
+    assert first not in {run["dag_run_id"] for run in stack.dag_runs("data_processing_pipeline")}
+    assert [one["attempt"] for one in stack.get(f"tasks/{task_id}/executions")["items"]] == [2, 1]
+
+
+def test_the_same_when_triggered_in_airflow(stack: Stack) -> None:
+    task_id = stack.failing_task()
+    answer = stack.airflow.post(
+        "dags/svops_controller/dagRuns",
+        json={"logical_date": None, "conf": {"task_id": task_id, "note": "by hand"}},
+    )
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: stack.standing(task_id)["execution_id"], "the claim")
+    assert_failed_in_the_second(stack, task_id)
+    (attempt,) = stack.get(f"tasks/{task_id}/executions")["items"]
+    assert attempt["controller_run_id"] == answer.json()["dag_run_id"]
+    assert (attempt["requested_by"], attempt["note"]) == ("admin", "by hand")
+
+
+def test_a_stopped_chain_is_taken_up_where_it_was(stack: Stack) -> None:
+    task_id = stack.task()
+    stack.post(f"tasks/{task_id}/execute")
+    wait_until(lambda: stack.standing(task_id)["workflow_runs"][1]["status"] == "running", "the second DAG")
+    stopped = stack.post(f"tasks/{task_id}/stop", status=200)
+    assert (stopped["overall_status"], stopped["task_status"]) == ("cancelled", "cancelled")
+    assert statuses(stopped) == ["success", "cancelled", "skipped"]
+    assert stack.post(f"tasks/{task_id}/stop", status=200)["overall_status"] == "cancelled"
+    run_ids = [run["external_trigger_id"] for run in stopped["workflow_runs"]]
+    states = {run["dag_run_id"]: run["state"] for run in stack.dag_runs("ml_training_pipeline")}
+    assert states[run_ids[1]] == "failed"
+    assert run_ids[2] not in {run["dag_run_id"] for run in stack.dag_runs("simple_workflow_example")}
+
+    stack.post(f"tasks/{task_id}/retry")
+    standing = stack.end_of(task_id)
+    assert statuses(standing) == ["reused", "success", "success"]
+    artifacts = stack.get(f"tasks/{task_id}")["result"]["artifacts"]
+    assert all(f"task_{task_id}/2/" in path for path in artifacts.values())
+    assert all(Path(path).is_file() for path in artifacts.values())
+
+
+def test_of_a_hundred_calls_at_once_one_executes(stack: Stack) -> None:
+    task_id = stack.task()
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: stack.api.post(f"tasks/{task_id}/execute", json={}), range(100)))
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 99}
+    assert len(stack.get(f"tasks/{task_id}/executions")["items"]) == 1
+    assert stack.end_of(task_id)["overall_status"] == "completed"
+
+
+def test_ten_tasks_at_once_all_complete(stack: Stack) -> None:
+    task_ids = [stack.task() for _ in range(10)]
+    for task_id in task_ids:
+        stack.post(f"tasks/{task_id}/execute")
+    assert Counter(stack.end_of(task_id)["overall_status"] for task_id in task_ids) == {"completed": 10}
+    assert "state mismatch" not in stack.log("scheduler")
+    for dag_id in CHAIN:
+        names = [run["dag_run_id"] for run in stack.dag_runs(dag_id)]
+        assert len(names) == len(set(names))
+
+
+def test_a_paused_dag_is_named(stack: Stack) -> None:
+    task_id = stack.task()
+    try:
+        stack.airflow.patch("dags/ml_training_pipeline", json={"is_paused": True}).raise_for_status()
+        refused = stack.post(f"tasks/{task_id}/execute", status=422)
+    finally:
+        stack.airflow.patch("dags/ml_training_pipeline", json={"is_paused": False}).raise_for_status()
+    assert "DAG ml_training_pipeline is paused" in refused["detail"]
+    assert stack.get(f"tasks/{task_id}")["status"] == "pending"
+
+
+def test_a_dag_run_alone(stack: Stack) -> None:
+    workflows = stack.get("workflows", dag_id="ml_training_pipeline")["items"]
+    workflow_id = workflows[0]["id"]
+    run_id = stack.post(f"workflows/{workflow_id}/runs", {"note": "alone"})["id"]
+
+    def ended() -> dict[str, Any] | None:
+        run = stack.get(f"workflows/{workflow_id}/runs/{run_id}")
+        return run if run["status"] in {"success", "failed"} else None
+
+    run = wait_until(ended, "the run")
+    assert run["status"] == "failed"
+    assert run["error"]["task_id"] == "prepare_training_data"
+    assert "step of a chain" in run["error"]["message"]
+    assert {one["task_id"] for one in run["task_instances"]} >= {"prepare_training_data", "train_model"}
+    assert run["log_url"].startswith("http")
+
+
+def test_a_run_started_elsewhere_is_noticed(stack: Stack) -> None:
+    workflow_id = stack.get("workflows", dag_id="data_processing_pipeline")["items"][0]["id"]
+    answer = stack.airflow.post("dags/data_processing_pipeline/dagRuns", json={"logical_date": None})
+    run_id = answer.json()["dag_run_id"]
+
+    def noticed() -> dict[str, Any] | None:
+        runs = stack.get(f"workflows/{workflow_id}/runs")["items"]
+        found = (run for run in runs if run["external_trigger_id"] == run_id)
+        return next((run for run in found if run["status"] == "failed"), None)
+
+    run = wait_until(noticed, "the run")
+    assert (run["trigger_type"], run["triggered_by"]) == ("external", "admin")
