@@ -28,3 +28,10 @@ class SVOpsPlugin(AirflowPlugin):
         from svops_plugin.presentation.rest.bridge import application
 
         return [{"app": application(), "url_prefix": "/svops", "name": "SVOps"}]
+
+    @property
+    def listeners(self) -> list[Any]:  # type: ignore[override]  # as above
+        """What makes tasks start quickly."""
+        from svops_plugin.orchestration import listener
+
+        return [listener]

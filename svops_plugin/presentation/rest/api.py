@@ -105,7 +105,7 @@ class Parser(FlaskParser):
 
     def load_json(self, req: Any, schema: Schema) -> Any:
         """Read a JSON object, whatever its length says; nothing else is taken for one."""
-        if req.data and not req.is_json:
+        if req.get_data() and not req.is_json:
             raise UnsupportedMediaType("Send JSON, with 'Content-Type: application/json'.")
         try:
             return super().load_json(req, schema)

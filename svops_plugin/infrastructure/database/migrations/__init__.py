@@ -32,12 +32,19 @@ def _config(connection: Connection) -> Config:
 
 
 def current(engine: Engine) -> str | None:
-    """Return the revision that the database is at; none for an empty one."""
-    with engine.connect() as connection:
-        if not inspect(connection).has_table(VERSION_TABLE):
-            return None
-        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
-        return None if found is None else str(found)
+    """Return the revision that the database is at; none for an empty one.
+
+    :raises Unavailable: if the database does not answer
+    """
+    try:
+        with engine.connect() as connection:
+            if not inspect(connection).has_table(VERSION_TABLE):
+                return None
+            found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+    except SQLAlchemyError as failure:
+        raise_refusal(failure)
+        raise
+    return None if found is None else str(found)
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -62,13 +69,9 @@ def require_head(engine: Engine) -> None:
     :raises ConfigurationProblem: with the command that mends it
     :raises Unavailable: if the database does not answer
     """
-    try:
-        present, needed = current(engine), HEAD
-    except SQLAlchemyError as failure:
-        raise_refusal(failure)
-        raise
-    if present != needed:
+    present = current(engine)
+    if present != HEAD:
         raise ConfigurationProblem(
-            f"SVOps' database is at revision {present or '(empty)'}, this version needs {needed}; "
+            f"SVOps' database is at revision {present or '(empty)'}, this version needs {HEAD}; "
             "run: svops db upgrade"
         )
