@@ -1,0 +1,183 @@
+"""Where the stack lives on disk, and the environment that makes Airflow run from there."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import svops_plugin
+from svops_plugin.presentation.cli.stack.supervisor import StackError
+
+LOOPBACK = "127.0.0.1"
+SOCKET_PATH_LIMIT = 103  # bytes: sun_path of macOS less its final zero, the shortest of all
+
+# The processes of Airflow, as arguments of its command. Two cores have the first pair ready in half the time
+# when the others wait. All logs lie on this disk, so nobody need serve them to the API server.
+NEEDED_FIRST: Mapping[str, tuple[str, ...]] = {
+    "api-server": ("api-server",),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+}
+NEEDED_LATER: Mapping[str, tuple[str, ...]] = {
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+}
+
+# What a machine of one's own may have otherwise: the caller's environment goes before these.
+DEFAULTS: Mapping[str, str] = {
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+    "AIRFLOW__API__WORKERS": "1",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+    "PYTHONUNBUFFERED": "1",
+}
+
+# What would lead to other databases (PG… is libpq's), and what the processes need not know.
+FOREIGN = ("PG", "AIRFLOW__DATABASE__", "SVOPS_ADMIN_PASSWORD")
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder that holds all the stack keeps.
+
+    :param sockets: the folder of PostgreSQL's socket
+    :param lock: a file descriptor; while it is open anywhere, nobody else uses the home
+    """
+
+    path: Path
+    sockets: Path
+    lock: int
+
+    @property
+    def database(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.path / "postgres"
+
+    @property
+    def logs(self) -> Path:
+        """One file per process."""
+        return self.path / "logs"
+
+    @property
+    def data(self) -> Path:
+        """Where datasets are read from."""
+        return self.path / "data"
+
+    @property
+    def output(self) -> Path:
+        """Where tasks write to."""
+        return self.path / "output"
+
+    @property
+    def airflow(self) -> Path:
+        """``AIRFLOW_HOME``; Airflow's task logs are in its ``logs``."""
+        return self.path / "airflow"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Home]:
+    """Make the folder if need be and keep everybody else out of it.
+
+    :raises StackError: if another stack uses it
+    """
+    path = path.resolve()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                f"A stack is running in {path}, or is just being stopped. Stop it, or name another folder "
+                "with --home."
+            ) from None
+        with _socket_folder(path / "postgres") as sockets:
+            home = Home(path, sockets, lock)
+            home.data.mkdir(exist_ok=True)
+            home.output.mkdir(exist_ok=True)
+            yield home
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _socket_folder(database: Path) -> Iterator[Path]:
+    """Give the data directory, which no other user can enter, or a folder with a shorter name."""
+    if len(os.fsencode(database / ".s.PGSQL.5432")) <= SOCKET_PATH_LIMIT:
+        yield database
+        return
+    with tempfile.TemporaryDirectory(prefix="svops-") as folder:
+        yield Path(folder)
+
+
+def environment(home: Home, host: str, port: int) -> dict[str, str]:
+    """Return the environment of the stack's processes."""
+    url = base_url(host, port)
+    kept = _secrets(home.path / "secrets.json")
+    sockets = quote(str(home.sockets))
+    unproxied = ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost", LOOPBACK, host]))
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    return {
+        **DEFAULTS,
+        **inherited,
+        "AIRFLOW_HOME": str(home.airflow),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder()),
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@/airflow?host={sockets}",
+        "AIRFLOW__API__HOST": host,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__SECRET_KEY": kept["api_secret_key"],
+        "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+        "AIRFLOW__SVOPS__SQL_ALCHEMY_CONN": "",
+        "AIRFLOW__SVOPS__DATABASE_CONN_ID": "svops_db",
+        "AIRFLOW__SVOPS__DATA_ROOTS": str(home.data),
+        "AIRFLOW__SVOPS__OUTPUT_ROOTS": str(home.output),
+        "AIRFLOW_CONN_SVOPS_DB": json.dumps(
+            {"conn_type": "postgres", "host": str(home.sockets), "login": "postgres", "schema": "svops"}
+        ),
+        "NO_PROXY": unproxied,
+        "no_proxy": unproxied,
+    }
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the address at which this machine reaches the API server."""
+    return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
+
+
+def dags_folder() -> Path:
+    """Return the DAG files: of the checkout, or as the wheel has installed them."""
+    checkout = Path(svops_plugin.__file__).parents[1] / "dags"
+    return checkout if checkout.is_dir() else Path(sys.prefix, "share", "svops", "dags")
+
+
+def _secrets(path: Path) -> dict[str, str]:
+    """Return the keys that belong to the home's databases, made at the first start."""
+    if not path.exists():
+        made = {
+            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "api_secret_key": secrets.token_urlsafe(48),
+            "jwt_secret": secrets.token_urlsafe(64),
+        }
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(made, file)
+        fresh.rename(path)
+    kept: dict[str, str] = json.loads(path.read_text())
+    return kept

