@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import Protocol
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from svops_plugin.presentation.cli.progress import view
 from svops_plugin.presentation.cli.stack.client import Client, Json, NoAnswer, Refused
 from svops_plugin.presentation.cli.stack.environment import Home
 from svops_plugin.presentation.cli.stack.supervisor import TAIL, StackError, Supervisor
@@ -73,70 +70,15 @@ def execute(client: Client, task_id: int) -> None:
 
 def watch(client: Client, supervisor: Supervisor, narrator: Narrator, task_id: int) -> Json:
     """Show the chain's progress until its end; return the task's status then."""
-    with _bars() if sys.stdout.isatty() else _lines(narrator) as view:
+    with view(narrator.say) as show:
         while True:
             with suppress(NoAnswer):  # a busy machine; were the server dead, the supervisor would say so
                 standing = client.get(f"tasks/{task_id}/status")
                 for run in standing["workflow_runs"]:
-                    view.show(run)
+                    show(run)
                 if standing["overall_status"] not in {"pending", "running"}:
                     return standing
             supervisor.pause(POLL)
-
-
-class _View(Protocol):
-    def show(self, run: Json) -> None:
-        """Show how a DAG run of the chain stands."""
-
-
-class _Bars:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._bars: dict[str, TaskID] = {}
-
-    def show(self, run: Json) -> None:
-        done, total, message = (run["progress"][key] for key in ("done", "total", "message"))
-        if run["id"] not in self._bars:
-            self._bars[run["id"]] = self._progress.add_task(run["dag_id"], start=False, status="", message="")
-        bar = self._bars[run["id"]]
-        if run["start_date"] and not self._progress.tasks[bar].started:
-            self._progress.start_task(bar)
-        self._progress.update(bar, completed=done, total=total or None, status=run["status"], message=message)
-        if run["end_date"]:
-            self._progress.stop_task(bar)
-
-
-@contextmanager
-def _bars() -> Iterator[_View]:
-    columns = (
-        TextColumn("          {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[status]}"),
-        TextColumn("{task.fields[message]}", style="dim", markup=False),
-    )
-    with Progress(*columns, console=Console()) as progress:
-        yield _Bars(progress)
-
-
-class _Lines:
-    def __init__(self, narrator: Narrator) -> None:
-        self._narrator = narrator
-        self._said: dict[str, str] = {}
-
-    def show(self, run: Json) -> None:
-        line = (
-            f"{run['dag_id']}: {run['status']}, {run['progress']['done']} of {run['progress']['total']} done"
-        )
-        if self._said.get(run["id"]) != line:
-            self._said[run["id"]] = line
-            self._narrator.say(line)
-
-
-@contextmanager
-def _lines(narrator: Narrator) -> Iterator[_View]:
-    yield _Lines(narrator)
 
 
 def failure(standing: Json, home: Home) -> StackError:
