@@ -27,6 +27,7 @@ settings.load_profile("svops")
 HOME = Path(tempfile.mkdtemp(prefix="svops-tests-")).resolve()
 POSTGRESQL = HOME / "postgresql"
 DATA, OUTPUT = HOME / "data", HOME / "output"
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 HOME.chmod(0o711)  # the server may run as a user of its own, who has to pass
 DATA.mkdir()
 OUTPUT.mkdir()
@@ -56,14 +57,12 @@ os.environ.update(
 )
 
 from sqlalchemy import URL, Engine, create_engine, make_url, text  # noqa: E402  # see above
+from sqlalchemy.pool import NullPool  # noqa: E402
 
 from svops_plugin.infrastructure.database import migrations  # noqa: E402
 from svops_plugin.infrastructure.database.engine import make_engine  # noqa: E402
+from svops_plugin.infrastructure.database.tables import metadata  # noqa: E402
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork  # noqa: E402
-
-
-def pytest_unconfigure() -> None:
-    shutil.rmtree(HOME, ignore_errors=True)
 
 
 class PostgreSQL:
@@ -79,8 +78,8 @@ class PostgreSQL:
         with self._admin.connect() as connected:
             connected.execute(text(statement))
 
-    def create(self, database: str, template: str = "template1") -> None:
-        self.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+    def create(self, database: str) -> None:
+        self.execute(f'CREATE DATABASE "{database}"')
 
     def drop(self, database: str) -> None:
         self.execute(f'DROP DATABASE "{database}" WITH (FORCE)')
@@ -88,10 +87,24 @@ class PostgreSQL:
     def close(self, database: str) -> None:
         """Let the database answer nobody, as when its server is down."""
         self.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS false')
-        self.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")  # noqa: S608
+        self.disconnect(database)
 
     def open(self, database: str) -> None:
         self.execute(f'ALTER DATABASE "{database}" ALLOW_CONNECTIONS true')
+
+    def disconnect(self, database: str) -> None:
+        """Wait until nobody is connected any more; what somebody had not committed is undone."""
+        self.execute(
+            f"SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '{database}'"  # noqa: S608
+        )
+
+    def empty(self, database: str) -> None:
+        """Delete all rows of SVOps' tables, and let ids begin with 1 again."""
+        deletions = [f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables)]  # noqa: S608
+        restart = "SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'"
+        engine = create_engine(self.url(database), poolclass=NullPool)
+        with engine.begin() as connected:
+            connected.exec_driver_sql("; ".join([*deletions, restart]))
 
 
 @pytest.fixture(scope="session")
@@ -116,12 +129,12 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 @pytest.fixture(scope="session")
 def migrated_postgresql(postgresql: PostgreSQL) -> str:
-    """The name of a database with SVOps' schema, to be copied."""
-    postgresql.create("svops_template")
-    engine = make_engine(postgresql.url("svops_template"), pooled=False)
+    """The name of a database with SVOps' schema, which the tests use one after the other."""
+    postgresql.create("svops")
+    engine = make_engine(postgresql.url("svops"), pooled=False)
     migrations.upgrade(engine)
     engine.dispose()
-    return "svops_template"
+    return "svops"
 
 
 @pytest.fixture(scope="session")
@@ -148,11 +161,14 @@ def empty_postgresql(postgresql: PostgreSQL) -> Iterator[str]:
 
 @pytest.fixture
 def postgresql_database(postgresql: PostgreSQL, migrated_postgresql: str) -> Iterator[str]:
-    """The name of a database of the test's own, with SVOps' schema."""
-    name = f"svops_{next(_numbers)}"
-    postgresql.create(name, migrated_postgresql)
-    yield name
-    postgresql.drop(name)
+    """The name of a database with SVOps' schema and no rows.
+
+    Emptied rather than copied anew: a database is some three hundred files, and a test needs a few rows.
+    """
+    yield migrated_postgresql
+    postgresql.open(migrated_postgresql)
+    postgresql.disconnect(migrated_postgresql)
+    postgresql.empty(migrated_postgresql)
 
 
 def _postgresql_url(request: pytest.FixtureRequest) -> URL:

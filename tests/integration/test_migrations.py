@@ -68,12 +68,13 @@ def test_an_empty_database_is_refused_with_the_command_that_mends_it(empty_engin
         migrations.require_head(empty_engine)
 
 
-def test_another_revision_is_refused_with_the_command_that_mends_it(engine: Engine) -> None:
-    migrations.require_head(engine)
-    with engine.begin() as connection:
+def test_another_revision_is_refused_with_the_command_that_mends_it(empty_engine: Engine) -> None:
+    migrations.upgrade(empty_engine)
+    migrations.require_head(empty_engine)
+    with empty_engine.begin() as connection:
         connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '0000'"))  # noqa: S608
     with pytest.raises(ConfigurationProblem, match=rf"revision 0000.*{migrations.HEAD}.*svops db upgrade"):
-        migrations.require_head(engine)
+        migrations.require_head(empty_engine)
 
 
 def test_a_database_that_does_not_answer_is_no_old_schema(

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import psutil  # type: ignore[import-untyped]  # its stubs are a package of their own
 
-GRACE = 10.0
+GRACE = 5.0
+FIRST_GRACE = 60.0  # PostgreSQL writes all it holds to disk before it ends
 POLL = 0.05
 
 
@@ -32,25 +33,25 @@ class Leader:
 def end(leaders: Sequence[Leader], hurry: Callable[[], bool] = lambda: False) -> None:
     """End every process of these sessions, politely for ``GRACE`` seconds, then by force.
 
-    The first leader is what the others lean on, so it is ended after them.
+    The first leader is what the others lean on, so it is ended after them, and has ``FIRST_GRACE`` seconds.
 
     :param hurry: asked again and again; once true, the others get no more grace
     """
-    _end_together(leaders[1:], hurry)
-    _end_together(leaders[:1], lambda: False)
+    _end_together(leaders[1:], GRACE, hurry)
+    _end_together(leaders[:1], FIRST_GRACE, lambda: False)
 
 
-def _end_together(leaders: Sequence[Leader], hurry: Callable[[], bool]) -> None:
+def _end_together(leaders: Sequence[Leader], grace: float, hurry: Callable[[], bool]) -> None:
     members = _members(leaders)
     for leader in leaders:
         with suppress(psutil.NoSuchProcess):
             leader.process.send_signal(leader.stop_signal)
-    _wait([leader.process for leader in leaders], hurry)
+    _wait([leader.process for leader in leaders], grace, hurry)
     members |= _members(leaders)
     for member in members:
         with suppress(psutil.NoSuchProcess):
             member.kill()
-    _wait(members, lambda: False)
+    _wait(members, GRACE, lambda: False)
 
 
 def _members(leaders: Sequence[Leader]) -> set[psutil.Process]:
@@ -67,8 +68,8 @@ def _members(leaders: Sequence[Leader]) -> set[psutil.Process]:
     return found
 
 
-def _wait(processes: Iterable[psutil.Process], hurry: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + GRACE
+def _wait(processes: Iterable[psutil.Process], seconds: float, hurry: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + seconds
     while any(map(_runs, processes)) and time.monotonic() < deadline and not hurry():
         time.sleep(POLL)
 
