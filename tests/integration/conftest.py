@@ -28,11 +28,15 @@ def run_airflow(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def airflow_metadata(postgresql: PostgreSQL) -> None:
+def airflow_metadata(postgresql: PostgreSQL) -> Iterator[None]:
     """Airflow's metadata database, migrated, with the DAGs of this repository."""
+    from airflow.settings import dispose_orm
+
     postgresql.create("airflow")
     run_airflow("db", "migrate")
     run_airflow("dags", "reserialize")
+    yield
+    dispose_orm()  # at exit, as Airflow would have it, is after the server's end
 
 
 @pytest.fixture(scope="session")

@@ -139,6 +139,16 @@ class TestAddresses:
         ok(admin.post(f"{BASE}{root}/tasks/{task['id']}/execute{end}", json={}), 201)
         assert ok(admin.get(f"{BASE}{root}/auth/me{end}"))["username"] == "admin"
 
+    def test_below_a_base_path(self, api_server: Any, svops_database: str, tokens: dict[str, str]) -> None:  # noqa: ARG002
+        """As behind a proxy, where [api] base_url has a path."""
+        from starlette.testclient import TestClient
+
+        below = TestClient(api_server, base_url=BASE, root_path="/air/flow")
+        headers = {"Authorization": f"Bearer {tokens['admin']}"}
+        for root in ("/svops/api/v1", "/pluginsv2/svops/api/v1"):
+            assert ok(below.get(f"/air/flow{root}/tasks", headers=headers))["total"] == 0
+            problem(below.get(f"/air/flow{root}/nothing", headers=headers), 404)
+
 
 class TestAuth:
     def login(self, nobody: Client, name: str = "admin") -> dict[str, Any]:
