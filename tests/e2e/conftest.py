@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -102,9 +104,12 @@ class Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack as `make run` makes it, with the sample task executed once."""
-    folder = tmp_path_factory.mktemp("stack")
+def stack() -> Iterator[Stack]:
+    """A stack as `make run` makes it, with the sample task executed once.
+
+    Its folder is not below pytest's, which another run of pytest may close to PostgreSQL's user meanwhile.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="svops-e2e-"))
     home = folder / "home"
     foreign = ("AIRFLOW", "SVOPS", "PG")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
@@ -134,3 +139,4 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         up.send_signal(signal.SIGINT)
         up.wait(PATIENCE)
+        shutil.rmtree(folder)
