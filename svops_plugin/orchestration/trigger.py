@@ -15,6 +15,7 @@ from svops_plugin.bootstrap import host
 log = logging.getLogger(__name__)
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 10.0
+POLLS_PER_SECOND = 10
 
 
 class ChainStepTrigger(BaseTrigger):
@@ -25,6 +26,8 @@ class ChainStepTrigger(BaseTrigger):
 
     :param started: when the waiting began, in seconds since the epoch
     """
+
+    waiting = 0  # how many of them run in this process
 
     def __init__(self, dag_id: str, run_id: str, started: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's triggers are partly typed
@@ -41,8 +44,16 @@ class ChainStepTrigger(BaseTrigger):
         """Poll the run's state; success ends the task, anything else that is final wakes it.
 
         A poll costs the triggerer several milliseconds, so a run that has taken long is asked for less often:
-        at a twentieth of its age, between half a second and ten.
+        at a twentieth of its age, between half a second and ten. All that wait in one triggerer share ten
+        polls a second.
         """
+        type(self).waiting += 1
+        try:
+            yield await self._end()
+        finally:
+            type(self).waiting -= 1
+
+    async def _end(self) -> TriggerEvent:
         while True:
             try:
                 state = await host().child_state(self.dag_id, self.run_id)
@@ -50,10 +61,9 @@ class ChainStepTrigger(BaseTrigger):
                 log.exception("Asking for the state of %s %s failed; trying again.", self.dag_id, self.run_id)
                 state = "unknown"
             if state == "success":
-                yield TaskSuccessEvent()
-                return
+                return TaskSuccessEvent()
             if state in {"failed", None}:
-                yield TriggerEvent({"state": state or "deleted"})  # type: ignore[no-untyped-call]  # as above
-                return
+                return TriggerEvent({"state": state or "deleted"})  # type: ignore[no-untyped-call]  # as above
             age = time.time() - self.started
-            await asyncio.sleep(min(max(age / 20, SHORTEST_INTERVAL), LONGEST_INTERVAL))
+            fair = type(self).waiting / POLLS_PER_SECOND
+            await asyncio.sleep(max(min(max(age / 20, SHORTEST_INTERVAL), LONGEST_INTERVAL), fair))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from svops_plugin.bootstrap import services
-from tests.conftest import PostgreSQL, connection
+from tests.conftest import OUTPUT, PostgreSQL, connection
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -123,3 +124,29 @@ def viewer(client: Clients) -> TestClient:
 @pytest.fixture
 def nobody(client: Clients) -> TestClient:
     return client(None)
+
+
+@pytest.fixture
+def dataset_body(dataset_folder: Path) -> dict[str, Any]:
+    return {"name": "small", "path": str(dataset_folder), "data_type": "Vector"}
+
+
+@pytest.fixture
+def task_body() -> dict[str, Any]:
+    return {"name": "t", "customer": "c", "log_out_path": str(OUTPUT)}
+
+
+@pytest.fixture
+def dataset_id(admin: TestClient, dataset_body: dict[str, Any]) -> int:
+    return int(admin.post("datasets", json=dataset_body).json()["id"])
+
+
+@pytest.fixture
+def task_id(admin: TestClient, task_body: dict[str, Any], dataset_id: int) -> int:
+    return int(admin.post("tasks", json={**task_body, "dataset_id": dataset_id}).json()["id"])
+
+
+@pytest.fixture
+def running(admin: TestClient, task_id: int) -> int:
+    assert admin.post(f"tasks/{task_id}/execute", json={}).status_code == 201
+    return task_id

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -31,6 +31,24 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert "Traceback" not in answer.text
     assert "sqlalchemy" not in answer.text.lower()
     return body
+
+
+def ok(answer: httpx.Response, status: int = 200) -> Any:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    return answer.json()
+
+
+def is_time(text: str) -> bool:
+    return datetime.fromisoformat(text).utcoffset() == timedelta(0)
+
+
+def status(client: httpx.Client, task_id: int) -> str:
+    return str(client.get(f"tasks/{task_id}").json()["status"])
+
+
+def is_empty(client: httpx.Client, path: str) -> bool:
+    return bool(client.get(path).json()["total"] == 0)
 
 
 def at_once(number: int, call: Callable[[int], T]) -> list[T | Exception]:

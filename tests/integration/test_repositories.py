@@ -10,18 +10,16 @@ from sqlalchemy import Engine, text
 
 from svops_plugin.application.ports import Query
 from svops_plugin.domain.entities import (
-    Artifact,
     Dataset,
     DataType,
     Execution,
     Metric,
     Task,
-    User,
     WorkflowRun,
     utcnow,
 )
 from svops_plugin.domain.errors import Conflict, InvalidInput
-from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
+from svops_plugin.domain.states import ExecutionStatus, TaskStatus
 from svops_plugin.infrastructure.database.engine import make_engine
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
 from tests.conftest import PostgreSQL
@@ -310,175 +308,6 @@ class TestRows:
             assert uow.executions.attempts(task.id) == 2
             assert uow.executions.carried_by("same") is execution
             assert uow.executions.carried_by("other") is None
-
-
-class TestTracking:
-    def ids(self, transactions: Transactions) -> dict[str, int]:
-        with transactions() as uow:
-            task = uow.tasks.add(a_task())
-            execution = uow.executions.add(
-                Execution(task_id=task.id, attempt=1, chain=["d"], task_snapshot={}, dataset_snapshot={})
-            )
-            workflow = uow.workflows.for_dags(["d"])["d"]
-            run = uow.runs.add(
-                WorkflowRun(workflow_id=workflow.id, execution_id=execution.id, dag_id="d", dag_run_id="r")
-            )
-        return {"execution_id": execution.id, "workflow_run_id": run.id}
-
-    def test_a_repeated_name_and_step_overwrites(self, transactions: Transactions) -> None:
-        ids = self.ids(transactions)
-        for name, step, value in [
-            ("a", None, 1.0),
-            ("a", 0, 2.0),
-            ("a", None, 3.0),
-            ("b", 1, 4.0),
-            ("a", 0, 5.0),
-        ]:
-            with transactions() as uow:
-                uow.tracking.save_metric(Metric(**ids, name=name, step=step, value=value))
-        with transactions() as uow:
-            found = {(m.name, m.step): m.value for m in uow.tracking.metrics(ids["execution_id"])}
-            assert found == {("a", None): 3.0, ("a", 0): 5.0, ("b", 1): 4.0}
-            assert len(uow.tracking.metrics(ids["execution_id"])) == 3
-
-    def test_a_repeated_artifact_overwrites(self, transactions: Transactions) -> None:
-        ids = self.ids(transactions)
-        for size in (1, 2**31 + 1):
-            with transactions() as uow:
-                uow.tracking.save_artifact(
-                    Artifact(**ids, name="report", path=f"/{size}", media_type="text/html", size=size)
-                )
-        with transactions() as uow:
-            (artifact,) = uow.tracking.artifacts(ids["execution_id"])
-            assert (artifact.path, artifact.size) == (f"/{2**31 + 1}", 2**31 + 1)
-
-
-class TestWorkflows:
-    def test_each_dag_is_registered_once(self, transactions: Transactions, engine: Engine) -> None:
-        def register(number: int) -> dict[str, int]:
-            wanted = ["a", "b", "c"] if number % 2 else ["c", "b", "a"]
-            with transactions() as uow:
-                return {dag: workflow.id for dag, workflow in uow.workflows.for_dags(wanted).items()}
-
-        answers = at_once(10, register)
-        assert all(answer == answers[0] for answer in answers), answers
-        with engine.connect() as connection:
-            assert connection.scalar(text("SELECT count(*) FROM svops_workflow")) == 3
-
-    def test_runs_of_a_chain_come_in_its_order(self, transactions: Transactions) -> None:
-        with transactions() as uow:
-            task = uow.tasks.add(a_task())
-            execution = uow.executions.add(
-                Execution(task_id=task.id, attempt=1, chain=[], task_snapshot={}, dataset_snapshot={})
-            )
-            workflow = uow.workflows.for_dags(["d"])["d"]
-            for position in (2, 3, 1):
-                uow.runs.add(
-                    WorkflowRun(
-                        workflow_id=workflow.id,
-                        execution_id=execution.id,
-                        position=position,
-                        dag_id="d",
-                        dag_run_id=f"r{position}",
-                    )
-                )
-            assert [run.position for run in uow.runs.of_execution(execution.id)] == [1, 2, 3]
-            found = uow.runs.of_dag_run("d", "r2")
-            assert found is not None
-            assert found.position == 2
-            assert uow.runs.of_dag_run("e", "r2") is None
-            uow.runs.move(found, RunStatus.SUCCESS)
-            assert {run.position for run in uow.runs.active()} == {1, 3}
-
-    def test_two_runs_of_a_dag_have_two_names(self, transactions: Transactions) -> None:
-        with pytest.raises(Conflict), transactions() as uow:  # noqa: PT012
-            workflow = uow.workflows.for_dags(["d"])["d"]
-            for _ in range(2):
-                uow.runs.add(WorkflowRun(workflow_id=workflow.id, dag_id="d", dag_run_id="r"))
-
-
-class TestUsers:
-    def identify(self, transactions: Transactions, subject: str, username: str) -> User:
-        with transactions() as uow:
-            return uow.users.identify(subject, username)
-
-    def test_an_integer_subject_is_the_id(self, transactions: Transactions) -> None:
-        assert self.identify(transactions, "41", "ann").id == 41
-        assert self.identify(transactions, "7", "bob").id == 7
-        assert self.identify(transactions, "41", "ann").id == 41
-
-    def test_other_subjects_get_the_next_free_id(self, transactions: Transactions) -> None:
-        assert self.identify(transactions, "ann@example", "ann").id == 1
-        assert self.identify(transactions, "9", "bob").id == 9
-        assert self.identify(transactions, "carl@example", "carl").id == 10
-        assert self.identify(transactions, "ann@example", "ann").id == 1
-
-    @pytest.mark.timeout(20)
-    def test_an_integer_subject_whose_id_is_taken(self, transactions: Transactions) -> None:
-        """As after a change of the auth manager."""
-        ann = self.identify(transactions, "ann@example", "ann")
-        other = self.identify(transactions, str(ann.id), "one")
-        assert other.id != ann.id
-        assert self.identify(transactions, str(ann.id), "one").id == other.id
-
-    @pytest.mark.timeout(20)
-    @pytest.mark.parametrize("subject", ["٣", "²", "0", "9" * 40, "007", "-1", "admin", "é"])
-    def test_any_subject_is_somebody(self, transactions: Transactions, subject: str) -> None:
-        one = self.identify(transactions, subject, "name")
-        assert self.identify(transactions, subject, "name").id == one.id
-
-    def test_a_new_name_is_noticed(self, transactions: Transactions) -> None:
-        self.identify(transactions, "3", "old")
-        self.identify(transactions, "3", "new")
-        with transactions() as uow:
-            assert uow.users.named("old") is None
-            found = uow.users.named("new")
-            assert found is not None
-            assert found.id == 3
-
-    @pytest.mark.parametrize("subject", ["5", "ann@example"])
-    def test_many_at_once_are_the_same_user(self, transactions: Transactions, subject: str) -> None:
-        ids = at_once(8, lambda _: self.identify(transactions, subject, "ann").id)
-        assert set(ids) == {5 if subject == "5" else 1}
-
-    def test_many_new_users_at_once_get_ids_of_their_own(self, transactions: Transactions) -> None:
-        ids = at_once(8, lambda number: self.identify(transactions, f"user{number}@example", "u").id)
-        assert sorted(ids) == list(range(1, 9))  # type: ignore[type-var]  # none is an exception, or this fails
-
-
-class TestLeases:
-    def acquire(self, transactions: Transactions, holder: str, seconds: float = 60) -> bool:
-        with transactions() as uow:
-            return uow.leases.acquire("monitor", holder, seconds)
-
-    def test_one_holder_at_a_time(self, transactions: Transactions) -> None:
-        assert self.acquire(transactions, "a")
-        assert not self.acquire(transactions, "b")
-        assert self.acquire(transactions, "a")
-
-    def test_an_expired_lease_is_anybodys(self, transactions: Transactions) -> None:
-        assert self.acquire(transactions, "a", -1)
-        assert self.acquire(transactions, "b")
-        assert not self.acquire(transactions, "a")
-
-    def test_keeping_prolongs(self, transactions: Transactions) -> None:
-        assert self.acquire(transactions, "a", -1)
-        assert self.acquire(transactions, "a", 60)
-        assert not self.acquire(transactions, "b")
-
-    def test_of_many_at_once_one_gets_it(self, transactions: Transactions) -> None:
-        answers = at_once(8, lambda number: self.acquire(transactions, str(number)))
-        assert sorted(map(str, answers)) == ["False"] * 7 + ["True"]
-
-    def test_of_many_at_once_one_takes_over(self, transactions: Transactions) -> None:
-        self.acquire(transactions, "dead", -1)
-        answers = at_once(8, lambda number: self.acquire(transactions, str(number)))
-        assert sorted(map(str, answers)) == ["False"] * 7 + ["True"]
-
-    def test_leases_have_names(self, transactions: Transactions) -> None:
-        assert self.acquire(transactions, "a")
-        with transactions() as uow:
-            assert uow.leases.acquire("other", "b", 60)
 
 
 def test_utcnow_survives_the_database(transactions: Transactions) -> None:

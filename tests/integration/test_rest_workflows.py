@@ -10,8 +10,8 @@ from httpx import Client
 
 from tests.conftest import OUTPUT
 from tests.integration.conftest import BASE, Clients
-from tests.integration.support import at_once, problem
-from tests.integration.test_rest_contract import RUN, STATUS, is_time, ok
+from tests.integration.contract import RUN, STATUS
+from tests.integration.support import at_once, is_time, ok, problem
 
 WORKFLOW = {"id", "name", "description", "dag_id", "is_active", "created_at", "updated_at", "created_by_id"}
 DAG = "simple_workflow_example"

@@ -329,6 +329,12 @@ def start_child(
     return True
 
 
+def child_state_in_task(context: Any, dag_id: str, run_id: str) -> str:
+    """Return the state of a DAG run from inside a task."""
+    state = context["ti"].get_dagrun_state(dag_id, run_id)
+    return str(getattr(state, "value", state))
+
+
 async def child_state(dag_id: str, run_id: str) -> str | None:
     """Return the state of a DAG run from inside the triggerer; none if there is no such run."""
     from airflow.sdk.execution_time.comms import GetDagRunState, GetDRCount
