@@ -15,7 +15,7 @@ from svops_plugin.bootstrap import host
 log = logging.getLogger(__name__)
 
 SHORTEST_INTERVAL, LONGEST_INTERVAL = 0.5, 10.0
-POLLS_PER_SECOND = 10
+POLLS_PER_SECOND = 25
 
 
 class ChainStepTrigger(BaseTrigger):
@@ -44,7 +44,7 @@ class ChainStepTrigger(BaseTrigger):
         """Poll the run's state; success ends the task, anything else that is final wakes it.
 
         A poll costs the triggerer several milliseconds, so a run that has taken long is asked for less often:
-        at a twentieth of its age, between half a second and ten. All that wait in one triggerer share ten
+        at a twentieth of its age, between half a second and ten. All that wait in one triggerer share 25
         polls a second.
         """
         type(self).waiting += 1
