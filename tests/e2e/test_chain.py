@@ -190,3 +190,24 @@ def test_a_run_started_elsewhere_is_noticed(stack: Stack) -> None:
 
     run = wait_until(noticed, "the run")
     assert (run["trigger_type"], run["triggered_by"]) == ("external", "admin")
+
+
+def test_ground_truth_that_does_not_fit_fails_the_first_dag_at_once(stack: Stack) -> None:
+    folder = stack.home / "data" / "unfit"
+    folder.mkdir()
+    (folder / "features.csv").write_text("sample,f1,f2\na,1,2\nb,3,4\n")
+    (folder / "labels.csv").write_text("sample,label\na,x\nc,y\n")
+    dataset = {"name": "unfit", "path": str(folder), "data_type": "Vector"}
+    task_id = stack.task(dataset_id=stack.post("datasets", dataset)["id"])
+    stack.post(f"tasks/{task_id}/execute")
+    standing = stack.end_of(task_id)
+    assert statuses(standing) == ["failed", "skipped", "skipped"]
+
+    def cause() -> dict[str, Any] | None:
+        error: dict[str, Any] = stack.standing(task_id)["error"]
+        return error if error["task_id"] else None
+
+    error = wait_until(cause, "the cause")
+    assert error["task_id"] == "extract_data"
+    assert "'b'" in error["message"]
+    assert "'c'" in error["message"]
