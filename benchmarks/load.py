@@ -2,7 +2,7 @@
 
 The pipelines take no time (``dags`` beside this file); everything else is real, with Airflow's default
 parallelism. Exit status 1 if a task did not complete, if the scheduler wrote "state mismatch", or if a step's
-task was seen running while it waited.
+task was seen running for more than 30 s while its DAG run was under way; it may look for three itself.
 """
 
 from __future__ import annotations

@@ -321,6 +321,10 @@ def _create_svops_workflow_run() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_svops_workflow_run"),
         sa.UniqueConstraint("dag_id", "dag_run_id", name="uq_svops_workflow_run_dag_id_dag_run_id"),
     )
+    _index_svops_workflow_run()
+
+
+def _index_svops_workflow_run() -> None:
     op.create_index(
         "ix_svops_workflow_run_active",
         "svops_workflow_run",
