@@ -51,12 +51,16 @@ def claim(
     chain: Sequence[str],
     request: Request,
     resumed: Execution | None = None,
+    *,
+    reused: int | None = None,
 ) -> Execution:
     """Make a new attempt at the chain of a task whose row is locked, and set the task running.
 
     :param resumed: an ended attempt; the steps that it finished are reused, with what they measured and left
+    :param reused: how many of them, if not all
     :raises InvalidInput: if the task has no dataset
-    :raises Conflict: if it is running already, or is not what it was when the resumed attempt was made
+    :raises Conflict: if it is running already, is not what it was when the resumed attempt was made, or that
+        did not finish so many steps
     """
     if task.dataset is None:
         raise InvalidInput.field("dataset_id", f"task {task.id} has no dataset; give it one first.")
@@ -82,7 +86,13 @@ def claim(
     uow.executions.add(execution)
     task.last_execution_id = execution.id
     uow.record(task_event("started", task, request.requested_by, execution))
-    earlier = _add_runs(uow, task, execution, request, resumed)
+    finished = _finished_steps(uow.runs.of_execution(resumed.id)) if resumed else []
+    if resumed is not None and reused is not None and reused > len(finished):
+        raise Conflict(
+            f"Attempt {resumed.attempt} finished {len(finished)} steps, not the {reused} before this one; "
+            f"clear the run from step {len(finished) + 1} on."
+        )
+    earlier = _add_runs(uow, task, execution, request, finished[:reused])
     if resumed is not None:
         _copy_tracking(uow, resumed, execution, earlier)
     return execution
@@ -113,12 +123,11 @@ def _refuse_other_inputs(execution: Execution, resumed: Execution) -> None:
 
 
 def _add_runs(
-    uow: UnitOfWork, task: Task, execution: Execution, request: Request, resumed: Execution | None
+    uow: UnitOfWork, task: Task, execution: Execution, request: Request, finished: Sequence[WorkflowRun]
 ) -> dict[int, WorkflowRun]:
     """Add the runs of an attempt, and return those that it reuses, as new runs by their old ids."""
     workflows = uow.workflows.for_dags(execution.chain)
-    finished = _finished_steps(uow.runs.of_execution(resumed.id)) if resumed else []
-    verb = "retried" if resumed else "triggered"
+    verb = "retried" if execution.resumed_from_id else "triggered"
     earlier: dict[int, WorkflowRun] = {}
     for position, dag_id in enumerate(execution.chain, start=1):
         run = WorkflowRun(

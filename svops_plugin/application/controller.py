@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from svops_plugin.application import chain
 from svops_plugin.application.ports import Transactions, UnitOfWork
@@ -14,13 +15,35 @@ from svops_plugin.domain.states import ExecutionStatus, RunStatus
 
 
 @dataclass(frozen=True)
+class ControllerRun:
+    """The run of the controller DAG that a task is in.
+
+    :param conf: ``task_id``, and ``execution_id`` where SVOps triggered the run itself, or ``parameters`` and
+        ``note`` by hand
+    :param username: who triggered it
+    :param cleared_at: when it began anew, if it was cleared
+    """
+
+    run_id: str
+    conf: Json
+    username: str = ""
+    cleared_at: datetime | None = None
+
+    def cleared_since(self, end: datetime | None) -> bool:
+        """Tell whether it was cleared after an end."""
+        return self.cleared_at is not None and end is not None and self.cleared_at > end
+
+
+@dataclass(frozen=True)
 class Step:
     """What a step of the controller DAG has to do.
 
+    :param execution_id: the execution that the run carries
     :param reused_from: the folder of the earlier attempt that did it already; nothing is triggered then
     :param output: the folder of this attempt
     """
 
+    execution_id: int
     run_id: str
     conf: Json
     output: str
@@ -34,73 +57,35 @@ class Controller:
         self._transactions = transactions
         self._chain = list(dag_ids)
 
-    def claim(self, run_id: str, conf: Json, username: str) -> Execution:
-        """Find the execution that this run carries, or make one for the task that its conf names.
-
-        A run that was cleared after its execution had ended makes a new attempt, as a retry does.
-
-        :param conf: the run's conf: ``task_id``, and ``execution_id`` where SVOps triggered the run itself,
-            or ``parameters`` and ``note`` by hand
-        :raises InvalidInput: if conf fits neither, or the chain has changed since the execution was made
-        :raises Conflict: if the task is running in another run
-        """
-        with self._transactions() as uow:
-            carried = self._carried(uow, run_id)
-            if carried is not None and carried.status is ExecutionStatus.RUNNING:
-                if carried.triggered_at is None:
-                    carried.triggered_at = utcnow()
-                return carried
-            if conf.get("execution_id") is not None and carried is None:
-                raise InvalidInput.field(
-                    "execution_id", f"run {run_id} does not carry it; give a task_id only."
-                )
-            given = {"parameters": carried.parameters, "note": carried.note} if carried else conf
-            task_id, parameters = conf.get("task_id"), given.get("parameters") or {}
-            if not isinstance(task_id, int) or isinstance(task_id, bool):
-                raise InvalidInput.field("task_id", 'the conf must name a task, as in {"task_id": 1}.')
-            if not isinstance(parameters, dict):
-                raise InvalidInput.field("parameters", "an object is expected.")
-            task = found_task(uow.tasks.lock(task_id), task_id)
-            user = uow.users.named(username)
-            request = chain.Request(
-                requested_by=username,
-                requested_by_id=user.id if user else None,
-                parameters=parameters,
-                note=str(given.get("note") or ""),
-                trigger_type=TriggerType.MANUAL,
-                controller_run_id=run_id,
-            )
-            resumed = carried if carried and carried.status is not ExecutionStatus.COMPLETED else None
-            return chain.claim(uow, task, self._chain, request, resumed)
-
-    def begin_step(self, run_id: str, position: int, dag_id: str) -> Step:
+    def begin_step(self, run: ControllerRun, position: int, dag_id: str) -> Step:
         """Record that the steps before succeeded, and return what the step at ``position`` has to trigger.
 
-        :raises Conflict: if the execution has ended or its chain is not the one this DAG was built from
+        The first step of a run that carries no execution yet (triggered by hand) makes one. A step that was
+        cleared after its execution had ended makes a new attempt, as a retry does.
+
+        :raises InvalidInput: if the run's conf names no task
+        :raises Conflict: if the execution has ended, its chain is not the one this DAG was built from, or the
+            task is running in another run
         """
         with self._transactions() as uow:
-            task, execution = self._held(uow, run_id)
+            task, execution = self._claimed(uow, run, position)
             if execution.stop_requested_at is not None:
                 raise Conflict(f"Execution {execution.id} was stopped by {execution.stop_requested_by}.")
-            if execution.status is not ExecutionStatus.RUNNING:
-                raise Conflict(
-                    f"Execution {execution.id} has ended ({execution.status}); execute the task again."
-                )
-            if execution.chain != self._chain or execution.chain[position - 1] != dag_id:
+            if execution.chain != self._chain or execution.chain[position - 1 : position] != [dag_id]:
                 raise Conflict(
                     f"The chain was {execution.chain} when execution {execution.id} was made and is "
                     f"{self._chain} now; execute the task again."
                 )
             runs = uow.runs.of_execution(execution.id)
-            for run in runs[: position - 1]:
-                chain.end_run(uow, task, run, RunStatus.SUCCESS)
-            run = runs[position - 1]
-            conf = {**run.configuration, "execution_id": execution.id, "workflow_run_id": run.id}
+            for before in runs[: position - 1]:
+                chain.end_run(uow, task, before, RunStatus.SUCCESS)
+            own = runs[position - 1]
+            conf = {**own.configuration, "execution_id": execution.id, "workflow_run_id": own.id}
             earlier = None
-            if run.status is RunStatus.REUSED and execution.resumed_from_id is not None:
+            if own.status is RunStatus.REUSED and execution.resumed_from_id is not None:
                 earlier = uow.executions.get(execution.resumed_from_id)
             reused_from = earlier.output_path if earlier else None
-            return Step(run.dag_run_id, conf, execution.output_path, reused_from)
+            return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from)
 
     def complete(self, run_id: str) -> Execution:
         """End the execution that this run carries as completed. Safe to repeat.
@@ -122,6 +107,53 @@ class Controller:
                 task = found_task(uow.tasks.get(carried.task_id), carried.task_id)
                 chain.fail(uow, task, carried, error)
 
+    def _claimed(self, uow: UnitOfWork, run: ControllerRun, position: int) -> tuple[Task, Execution]:
+        """Return the running execution that a controller run carries, made now if need be."""
+        carried = self._carried(uow, run.run_id)
+        if carried is None and position > 1:
+            raise NotFound(f"Run {run.run_id} carries no execution; clear its first step, not this one.")
+        if carried is None or carried.status is not ExecutionStatus.RUNNING:
+            return self._new_attempt(uow, run, position, carried)
+        if carried.triggered_at is None:
+            carried.triggered_at = utcnow()
+        return found_task(uow.tasks.get(carried.task_id), carried.task_id), carried
+
+    def _new_attempt(
+        self, uow: UnitOfWork, run: ControllerRun, position: int, ended: Execution | None
+    ) -> tuple[Task, Execution]:
+        """Make an execution for a run that was triggered by hand, or cleared after its execution ended.
+
+        A task of the run that is still alive when its execution ends is not a cleared one: without the look
+        at the times, a stop would be answered by a new attempt.
+        """
+        if ended is not None and not run.cleared_since(ended.ended_at):
+            raise Conflict(f"Execution {ended.id} has ended ({ended.status}); execute the task again.")
+        if run.conf.get("execution_id") is not None and ended is None:
+            raise InvalidInput.field(
+                "execution_id", f"run {run.run_id} does not carry it; give a task_id only."
+            )
+        task_id = run.conf.get("task_id")
+        if not isinstance(task_id, int) or isinstance(task_id, bool):
+            raise InvalidInput.field("task_id", 'the conf must name a task, as in {"task_id": 1}.')
+        asked = {"parameters": ended.parameters, "note": ended.note} if ended else run.conf
+        parameters = asked.get("parameters") or {}
+        if not isinstance(parameters, dict):
+            raise InvalidInput.field("parameters", "an object is expected.")
+        task = found_task(uow.tasks.lock(task_id), task_id)
+        user = uow.users.named(run.username)
+        request = chain.Request(
+            requested_by=run.username,
+            requested_by_id=user.id if user else None,
+            parameters=parameters,
+            note=str(asked.get("note") or ""),
+            trigger_type=TriggerType.MANUAL,
+            controller_run_id=run.run_id,
+        )
+        if ended is not None and position == 1 and ended.status is ExecutionStatus.COMPLETED:
+            ended = None
+        reused = position - 1 if position > 1 else None
+        return task, chain.claim(uow, task, self._chain, request, ended, reused=reused)
+
     def _carried(self, uow: UnitOfWork, run_id: str) -> Execution | None:
         """Return the execution of a controller run, its task's row locked before its own."""
         found = uow.executions.carried_by(run_id)
@@ -133,5 +165,5 @@ class Controller:
     def _held(self, uow: UnitOfWork, run_id: str) -> tuple[Task, Execution]:
         execution = self._carried(uow, run_id)
         if execution is None:
-            raise NotFound(f"Run {run_id} carries no execution; was its claim task cleared or skipped?")
+            raise NotFound(f"Run {run_id} carries no execution; did its first step run?")
         return found_task(uow.tasks.get(execution.task_id), execution.task_id), execution

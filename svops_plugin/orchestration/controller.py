@@ -1,4 +1,4 @@
-"""The controller DAG: claim, one step per DAG of the chain, complete."""
+"""The controller DAG: one step per DAG of the chain, the first of which claims the task, and complete."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import logging
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Param, chain
+from airflow.providers.common.compat.sdk import DAG, Param, chain
 from airflow.providers.standard.operators.python import PythonOperator
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import services
-from svops_plugin.domain.errors import SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.orchestration.step import ChainStepOperator
 from svops_plugin.settings import load
@@ -20,8 +19,8 @@ log = logging.getLogger(__name__)
 
 DOCUMENTATION = """
 Runs the chain of DAGs for one SVOps task. SVOps triggers it when a task is executed; by hand, name the task:
-`airflow dags trigger svops_controller --conf '{"task_id": 1}'`. Clearing a run that has ended makes a new
-attempt.
+`airflow dags trigger svops_controller --conf '{"task_id": 1}'`. Clearing a run that has ended, or its later
+steps, makes a new attempt that reuses what was finished before.
 """
 
 
@@ -52,7 +51,6 @@ def controller_dag() -> DAG:
         },
     ) as dag:
         chain(
-            PythonOperator(task_id="claim", python_callable=claim),
             *(
                 ChainStepOperator(
                     task_id=f"{position}_{dag_id}",
@@ -64,18 +62,6 @@ def controller_dag() -> DAG:
             PythonOperator(task_id="complete", python_callable=complete),
         )
     return dag
-
-
-def claim(**context: Any) -> int:
-    """Find or make the execution that this run carries, and return its id."""
-    run = context["dag_run"]
-    username = getattr(run, "triggering_user_name", None) or "airflow"
-    try:
-        return services().controller.claim(run.run_id, dict(run.conf or {}), username).id
-    except Unavailable:
-        raise
-    except SVOpsError as refusal:
-        raise AirflowFailException(str(refusal)) from refusal
 
 
 def complete(**context: Any) -> Any:

@@ -9,11 +9,22 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
+from svops_plugin.application.controller import ControllerRun
 from svops_plugin.bootstrap import copy_outputs, host, services
-from svops_plugin.domain.errors import Conflict, NotFound
+from svops_plugin.domain.errors import Conflict, SVOpsError, Unavailable
 from svops_plugin.orchestration.trigger import ChainStepTrigger
 
 LOOKS = (0.4, 0.6, 0.8, 1.2)  # seconds; together what handing over to the triggerer and back takes
+
+
+def controller_run(run: Any) -> ControllerRun:
+    """Describe the DAG run of a task's context."""
+    return ControllerRun(
+        run.run_id,
+        dict(run.conf or {}),
+        getattr(run, "triggering_user_name", None) or "airflow",
+        run.start_date if run.clear_number else None,
+    )
 
 
 class ChainStepOperator(TriggerDagRunOperator):
@@ -40,8 +51,11 @@ class ChainStepOperator(TriggerDagRunOperator):
     def execute(self, context: Any) -> None:
         """Trigger the step's run, unless an earlier attempt's is reused, and defer."""
         try:
-            step = services().controller.begin_step(context["run_id"], self.position, self.trigger_dag_id)
-        except (Conflict, NotFound) as refusal:
+            run = controller_run(context["dag_run"])
+            step = services().controller.begin_step(run, self.position, self.trigger_dag_id)
+        except Unavailable:
+            raise
+        except SVOpsError as refusal:
             raise AirflowFailException(str(refusal)) from refusal
         if step.reused_from is not None:
             self.log.info(
@@ -52,7 +66,7 @@ class ChainStepOperator(TriggerDagRunOperator):
         self.trigger_run_id, self.conf = step.run_id, step.conf
 
         def ours(conf: Mapping[str, Any]) -> bool:
-            return bool(conf.get("execution_id") == step.conf["execution_id"])
+            return bool(conf.get("execution_id") == step.execution_id)
 
         try:
             started = host().start_child(super().execute, context, ours)

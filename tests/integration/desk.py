@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
-from svops_plugin.application.controller import Controller
+from svops_plugin.application.controller import Controller, ControllerRun, Step
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.tracking import RunTracker
@@ -83,10 +83,19 @@ class Desk:
     def tracker(self, run: WorkflowRun) -> RunTracker:
         return RunTracker(self.transactions, {"execution_id": run.execution_id, "workflow_run_id": run.id})
 
+    def step(self, run_id: str, position: int, dag_id: str | None = None, **run: Any) -> Step:
+        """Begin a step in a run of the controller, as its task does."""
+        controller_run = ControllerRun(run_id, **{"conf": {}, **run})
+        return self.controller.begin_step(controller_run, position, dag_id or self.chain[position - 1])
+
+    def claim(self, run_id: str, conf: Json, username: str = "ann", **run: Any) -> Execution:
+        """Begin the first step in a run of the controller, and return what the run carries then."""
+        return self.execution(self.step(run_id, 1, conf=conf, username=username, **run).execution_id)
+
     def begin(self, execution: Execution, position: int) -> WorkflowRun:
         """Do what the controller's step does, and the child's first task."""
         dag_id = self.chain[position - 1]
-        step = self.controller.begin_step(execution.controller_run_id, position, dag_id)
+        step = self.step(execution.controller_run_id, position)
         self.airflow.trigger(dag_id, step.run_id, step.conf, "")
         self.airflow.set(dag_id, step.run_id, "running")
         run = self.runs(execution)[position - 1]

@@ -26,7 +26,7 @@ TASKS = {
         "prepare_training_data, train_model, evaluate_model, validate_model_performance, save_model_artifacts"
     ),
     "simple_workflow_example": "start_workflow, validate_data, process_data, finalize_workflow",
-    CONTROLLER: f"claim, 1_{CHAIN[0]}, 2_{CHAIN[1]}, 3_{CHAIN[2]}, complete",
+    CONTROLLER: f"1_{CHAIN[0]}, 2_{CHAIN[1]}, 3_{CHAIN[2]}, complete",
 }
 
 

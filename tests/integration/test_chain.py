@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.domain.errors import Conflict, NotFound, SVOpsError
-from tests.integration.desk import CHAIN, Desk, cause
+from tests.integration.desk import Desk, cause
 from tests.integration.support import at_once
 
 RUNNING = ("running", "running", ["queued", "queued", "queued"])
@@ -25,7 +25,7 @@ def desk(engine: Engine) -> Desk:
 class TestSteps:
     def test_what_a_step_triggers(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task(), parameters={"x": 1}, note="n")
-        step = desk.controller.begin_step(execution.run_name, 1, "prepare")
+        step = desk.step(execution.run_name, 1)
         run = desk.runs(execution)[0]
         assert step.run_id == run.dag_run_id
         assert step.conf == {
@@ -49,32 +49,32 @@ class TestSteps:
 
     def test_a_step_can_be_repeated(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
-        first = desk.controller.begin_step(execution.run_name, 2, "train")
+        first = desk.step(execution.run_name, 2)
         before = desk.last_event()
-        assert desk.controller.begin_step(execution.run_name, 2, "train") == first
+        assert desk.step(execution.run_name, 2) == first
         assert desk.events(before) == []
 
     def test_a_run_that_carries_nothing(self, desk: Desk) -> None:
         with pytest.raises(NotFound, match="carries no execution"):
-            desk.controller.begin_step("manual__1", 1, "prepare")
+            desk.step("manual__1", 2)
 
     def test_an_execution_that_has_ended(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         desk.controller.fail(execution.run_name, cause("prepare"))
         with pytest.raises(Conflict, match=r"has ended \(failed\)"):
-            desk.controller.begin_step(execution.run_name, 2, "train")
+            desk.step(execution.run_name, 2)
         assert desk.states(execution) == ["failed", "skipped", "skipped"]
 
     def test_a_chain_that_was_changed(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         desk.chain = ("prepare", "other", "report")
         with pytest.raises(Conflict, match=r"The chain was .*train.* and is .*other"):
-            desk.controller.begin_step(execution.run_name, 2, "other")
+            desk.step(execution.run_name, 2, "other")
 
     def test_a_step_that_is_not_where_it_was(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         with pytest.raises(Conflict, match="The chain was"):
-            desk.controller.begin_step(execution.run_name, 2, "report")
+            desk.step(execution.run_name, 2, "report")
 
 
 class TestComplete:
@@ -234,7 +234,7 @@ class TestEvents:
         execution = desk.execute(task)
         for position in (1, 2, 3):
             desk.begin(execution, position)
-            desk.controller.begin_step(execution.run_name, position, CHAIN[position - 1])
+            desk.step(execution.run_name, position)
         desk.controller.complete(execution.run_name)
         assert [(event.type, event.data.get("dag_id")) for event in desk.events()] == [
             ("task.started", None),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
 from svops_plugin.application.executions import CONTROLLER
-from svops_plugin.domain.entities import Execution
+from svops_plugin.domain.entities import Execution, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
-from svops_plugin.domain.permissions import Actor
+from svops_plugin.domain.permissions import OPERATOR, Actor
 from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import a_task, at_once
 
@@ -170,12 +171,12 @@ def _with_id(task_id: int) -> Any:
 
 
 class TestClaim:
-    """The controller DAG's first task."""
+    """The first step of the controller DAG: it claims what nobody has claimed."""
 
     def test_a_run_that_rest_triggered_finds_its_execution(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         conf = desk.airflow.runs[CONTROLLER, execution.run_name].conf
-        assert desk.controller.claim(execution.run_name, conf, "operator").id == execution.id
+        assert desk.claim(execution.run_name, conf, "operator").id == execution.id
         assert desk.executions() == 1
 
     def test_its_beginning_proves_that_it_was_triggered(self, desk: Desk) -> None:
@@ -184,7 +185,7 @@ class TestClaim:
             held = uow.executions.lock(execution.id)
             assert held is not None
             held.triggered_at = None
-        desk.controller.claim(execution.run_name, {"execution_id": execution.id}, "operator")
+        desk.claim(execution.run_name, {"execution_id": execution.id}, "operator")
         assert desk.execution(execution.id).triggered_at is not None
 
     def test_by_hand_with_a_task_id(self, desk: Desk) -> None:
@@ -192,7 +193,7 @@ class TestClaim:
             ann = uow.users.identify("9", "ann").id
         task = desk.new_task()
         conf = {"task_id": task.id, "parameters": {"x": 1}, "note": "by hand"}
-        execution = desk.controller.claim("manual__1", conf, "ann")
+        execution = desk.claim("manual__1", conf)
         assert desk.standing(execution) == RUNNING
         assert execution.controller_run_id == "manual__1"
         assert execution.triggered_at is not None
@@ -205,15 +206,15 @@ class TestClaim:
 
     def test_repeated_it_is_the_same(self, desk: Desk) -> None:
         task = desk.new_task()
-        first = desk.controller.claim("manual__1", {"task_id": task.id}, "ann")
-        assert desk.controller.claim("manual__1", {"task_id": task.id}, "ann").id == first.id
+        first = desk.claim("manual__1", {"task_id": task.id})
+        assert desk.claim("manual__1", {"task_id": task.id}).id == first.id
         assert desk.executions() == 1
 
     def test_two_runs_by_hand_for_one_task(self, desk: Desk) -> None:
         task = desk.new_task()
-        desk.controller.claim("manual__1", {"task_id": task.id}, "ann")
+        desk.claim("manual__1", {"task_id": task.id})
         with pytest.raises(Conflict, match="running already"):
-            desk.controller.claim("manual__2", {"task_id": task.id}, "ann")
+            desk.claim("manual__2", {"task_id": task.id})
 
     @pytest.mark.parametrize(
         "conf",
@@ -230,50 +231,106 @@ class TestClaim:
     def test_a_conf_that_names_no_task(self, desk: Desk, conf: dict[str, Any]) -> None:
         desk.new_task()
         with pytest.raises(InvalidInput, match="must name a task"):
-            desk.controller.claim("manual__1", conf, "ann")
+            desk.claim("manual__1", conf)
         assert desk.executions() == 0
 
     @pytest.mark.parametrize("parameters", ["x", [1], 1])
     def test_parameters_that_are_no_object(self, desk: Desk, parameters: Any) -> None:
         task = desk.new_task()
         with pytest.raises(InvalidInput, match="parameters"):
-            desk.controller.claim("manual__1", {"task_id": task.id, "parameters": parameters}, "ann")
+            desk.claim("manual__1", {"task_id": task.id, "parameters": parameters})
 
     @pytest.mark.parametrize("task_id", [12345, 0, -1, 2**31, 2**70])
     def test_an_unknown_task(self, desk: Desk, task_id: int) -> None:
         with pytest.raises(NotFound, match=f"no task {task_id}"):
-            desk.controller.claim("manual__1", {"task_id": task_id}, "ann")
+            desk.claim("manual__1", {"task_id": task_id})
 
     def test_another_runs_execution_is_not_believed(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         conf = {"task_id": execution.task_id, "execution_id": execution.id}
         with pytest.raises(InvalidInput, match="does not carry it"):
-            desk.controller.claim("manual__1", conf, "eve")
+            desk.claim("manual__1", conf, "eve")
 
-    @pytest.mark.parametrize("end", ["failed", "completed"])
-    def test_a_cleared_run_makes_a_new_attempt(self, desk: Desk, end: str) -> None:
-        task = desk.new_task()
-        first = desk.execute(task, parameters={"x": 1}, note="first")
+
+def later(execution: Execution) -> dict[str, Any]:
+    """Describe a run that was cleared after its execution had ended."""
+    assert execution.ended_at is not None
+    return {
+        "conf": {"task_id": execution.task_id, "execution_id": execution.id},
+        "username": "ann",
+        "cleared_at": execution.ended_at + timedelta(seconds=1),
+    }
+
+
+class TestCleared:
+    """Clearing a run of the controller whose execution has ended is a retry."""
+
+    def ended(self, desk: Desk, end: str, finished: int = 0) -> Execution:
+        execution = desk.execute(desk.new_task(), parameters={"x": 1}, note="first")
+        for position in range(1, finished + 2):
+            desk.begin(execution, position)
         if end == "failed":
-            desk.controller.fail(first.run_name, cause("prepare"))
+            desk.controller.fail(execution.run_name, cause(desk.chain[finished]))
+        elif end == "completed":
+            desk.controller.complete(execution.run_name)
         else:
-            desk.controller.complete(first.run_name)
-        conf = {"task_id": task.id, "execution_id": first.id}
-        second = desk.controller.claim(first.run_name, conf, "ann")
+            desk.service.stop(OPERATOR, execution.task_id)
+        return desk.execution(execution.id)
+
+    @pytest.mark.parametrize("end", ["failed", "completed", "cancelled"])
+    def test_a_new_attempt(self, desk: Desk, end: str) -> None:
+        first = self.ended(desk, end)
+        second = desk.claim(first.run_name, **later(first))
         assert (second.attempt, second.controller_run_id) == (2, first.run_name)
-        assert (second.parameters, second.note) == ({"x": 1}, "first")
+        assert (second.parameters, second.note, second.requested_by) == ({"x": 1}, "first", "ann")
         assert desk.standing(second) == RUNNING
         assert desk.standing(first)[1] == end
         assert {run.dag_run_id for run in desk.runs(first)}.isdisjoint(
             run.dag_run_id for run in desk.runs(second)
         )
-        step = desk.controller.begin_step(first.run_name, 1, "prepare")
-        assert step.conf["execution_id"] == second.id
+        assert desk.step(first.run_name, 1, **later(first)).execution_id == second.id
 
-    def test_a_cleared_run_of_a_task_that_runs_elsewhere(self, desk: Desk) -> None:
-        task = desk.new_task()
-        first = desk.execute(task)
-        desk.controller.fail(first.run_name, cause("prepare"))
-        desk.execute(task)
+    @pytest.mark.parametrize("end", ["failed", "completed", "cancelled"])
+    @pytest.mark.parametrize("cleared_at", [None, -1])
+    def test_a_task_that_is_only_late_makes_none(self, desk: Desk, end: str, cleared_at: int | None) -> None:
+        """Its run was not cleared since the end: it is about to be killed, or was cleared before."""
+        first = self.ended(desk, end)
+        run = later(first)
+        run["cleared_at"] = cleared_at and run["cleared_at"] + timedelta(seconds=2 * cleared_at)
+        for position in (1, 2):
+            with pytest.raises(Conflict, match=rf"has ended \({end}\)"):
+                desk.step(first.run_name, position, **run)
+        assert desk.executions() == 1
+
+    def test_as_a_whole_it_reuses_what_was_finished(self, desk: Desk) -> None:
+        first = self.ended(desk, "failed", finished=2)
+        assert desk.states(desk.claim(first.run_name, **later(first))) == ["reused", "reused", "queued"]
+
+    @pytest.mark.parametrize("end", ["failed", "completed"])
+    def test_from_a_step_on_it_reuses_those_before(self, desk: Desk, end: str) -> None:
+        first = self.ended(desk, end, finished=2)
+        step = desk.step(first.run_name, 2, **later(first))
+        second = desk.execution(step.execution_id)
+        assert (step.reused_from, step.run_id) == (None, second.step_run_id(2))
+        assert (second.attempt, second.resumed_from_id) == (2, first.id)
+        assert desk.states(second) == ["reused", "queued", "queued"]
+
+    def test_from_a_step_on_whose_forerunner_did_not_finish(self, desk: Desk) -> None:
+        first = self.ended(desk, "failed", finished=1)
+        with pytest.raises(Conflict, match=r"finished 1 steps, not the 2 before.*from step 2 on"):
+            desk.step(first.run_name, 3, **later(first))
+        assert desk.executions() == 1
+        assert desk.standing(first)[:2] == ("failed", "failed")
+
+    def test_while_its_execution_runs_it_goes_on(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        again = desk.claim(execution.run_name, {"task_id": execution.task_id}, cleared_at=utcnow())
+        assert again.id == execution.id
+        assert desk.executions() == 1
+
+    def test_of_a_task_that_runs_elsewhere(self, desk: Desk) -> None:
+        first = self.ended(desk, "failed")
+        desk.execute(_with_id(first.task_id))
         with pytest.raises(Conflict, match="running already"):
-            desk.controller.claim(first.run_name, {"task_id": task.id, "execution_id": first.id}, "ann")
+            desk.claim(first.run_name, **later(first))

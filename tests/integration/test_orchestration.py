@@ -11,9 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import Services, services
-from svops_plugin.domain.entities import DataType
+from svops_plugin.domain.entities import DataType, utcnow
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.orchestration import controller, pipeline
+from svops_plugin.orchestration.step import ChainStepOperator, controller_run
 from tests.conftest import OUTPUT
 
 FIRST, SECOND, THIRD = CHAIN = ("data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example")
@@ -34,16 +35,28 @@ def new_task(svops: Services, folder: Path) -> int:
 def by_hand(svops: Services, folder: Path) -> tuple[int, dict[str, Any]]:
     """Trigger the controller as an operator does; return the task and the context of its run's tasks."""
     task_id = new_task(svops, folder)
-    run = SimpleNamespace(run_id="manual__1", conf={"task_id": task_id}, triggering_user_name="ann")
-    context: dict[str, Any] = {"dag_run": run, "run_id": run.run_id}
-    controller.claim(**context)
-    return task_id, context
+    run = controllers_run("manual__1", {"task_id": task_id})
+    svops.controller.begin_step(controller_run(run), 1, FIRST)
+    return task_id, {"dag_run": run, "run_id": run.run_id}
+
+
+def controllers_run(run_id: str, conf: Any, username: str | None = "ann") -> Any:
+    """Return a run of the controller as its tasks' context has it."""
+    return SimpleNamespace(
+        run_id=run_id, conf=conf, triggering_user_name=username, clear_number=0, start_date=utcnow()
+    )
+
+
+def first_step(run: Any) -> None:
+    """Execute the controller's first step in a run."""
+    step = ChainStepOperator(task_id="first", trigger_dag_id=FIRST, position=1)
+    step.execute({"dag_run": run, "run_id": run.run_id})
 
 
 def child(svops: Services, context: dict[str, Any], position: int) -> dict[str, Any]:
     """Return the context of the tasks of a step's DAG run."""
     dag_id = CHAIN[position - 1]
-    step = svops.controller.begin_step(context["run_id"], position, dag_id)
+    step = svops.controller.begin_step(controller_run(context["dag_run"]), position, dag_id)
     return {"dag_run": SimpleNamespace(dag_id=dag_id, run_id=step.run_id, conf=step.conf)}
 
 
@@ -104,19 +117,17 @@ class TestController:
 
     @pytest.mark.parametrize("conf", [None, {}, {"task_id": 12345}, {"task_id": "1"}])
     def test_a_bad_conf_fails_at_once_and_for_good(self, svops: Services, conf: Any) -> None:  # noqa: ARG002
-        run = SimpleNamespace(run_id="manual__1", conf=conf)
         with pytest.raises(AirflowFailException, match="task"):
-            controller.claim(dag_run=run)
-        controller.fail_execution({"run_id": "manual__1", "exception": ValueError("claim failed")})
+            first_step(controllers_run("manual__1", conf, None))
+        controller.fail_execution({"run_id": "manual__1", "exception": ValueError("it failed")})
 
     def test_a_running_task_fails_at_once_and_stays_as_it_is(
         self, svops: Services, dataset_folder: Path
     ) -> None:
         task_id, _ = by_hand(svops, dataset_folder)
-        run = SimpleNamespace(run_id="manual__2", conf={"task_id": task_id}, triggering_user_name="eve")
         with pytest.raises(AirflowFailException, match="running already"):
-            controller.claim(dag_run=run)
-        controller.fail_execution({"run_id": "manual__2", "exception": ValueError("claim failed")})
+            first_step(controllers_run("manual__2", {"task_id": task_id}, "eve"))
+        controller.fail_execution({"run_id": "manual__2", "exception": ValueError("it failed")})
         assert states(svops, task_id) == ("running", ["queued"] * 3)
 
     def test_completes(self, svops: Services, dataset_folder: Path) -> None:

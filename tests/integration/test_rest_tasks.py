@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from httpx import Client
 
+from svops_plugin.application.controller import ControllerRun
 from svops_plugin.application.executions import CONTROLLER
 from tests.conftest import OUTPUT
 from tests.integration.conftest import BASE
@@ -191,7 +192,7 @@ class TestExecute:
             "message": "no labels",
             "log_url": "http://log",
         }
-        services().controller.begin_step(run_id, 1, CHAIN[0])
+        services().controller.begin_step(ControllerRun(run_id, {}), 1, CHAIN[0])
         services().controller.fail(run_id, error)
         answer = ok(admin.get(f"tasks/{task['id']}/status"))
         assert (answer["task_status"], answer["overall_status"]) == ("failed", "failed")

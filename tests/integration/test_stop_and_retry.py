@@ -55,7 +55,7 @@ class TestStop:
         execution = desk.execute(desk.new_task())
         desk.service.stop(OPERATOR, execution.task_id)
         with pytest.raises(Conflict):
-            desk.controller.begin_step(execution.run_name, 1, "prepare")
+            desk.step(execution.run_name, 1)
         desk.controller.fail(execution.run_name, cause("prepare"))
         assert desk.standing(execution) == ("cancelled", "cancelled", ["skipped"] * 3)
 
@@ -90,7 +90,7 @@ class TestStop:
         desk.service.stop(OPERATOR, execution.task_id)
         assert desk.standing(execution)[0] == "running"
         with pytest.raises(Conflict, match="stopped by operator"):
-            desk.controller.begin_step(execution.run_name, 2, "train")
+            desk.step(execution.run_name, 2)
         desk.airflow.down = False
         desk.monitor.tick()
         assert desk.standing(execution) == ("cancelled", "cancelled", ["cancelled", "skipped", "skipped"])
@@ -115,7 +115,7 @@ class TestStop:
     def test_a_step_that_was_just_being_triggered_is_stopped_too(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         desk.set_controller(execution, "running")
-        step = desk.controller.begin_step(execution.run_name, 1, "prepare")
+        step = desk.step(execution.run_name, 1)
         desk.service.stop(OPERATOR, execution.task_id)
         desk.airflow.trigger("prepare", step.run_id, step.conf, "")
         desk.monitor.tick()
@@ -149,8 +149,8 @@ class TestRetry:
         assert (second.attempt, second.resumed_from_id) == (2, first.id)
         assert desk.standing(second) == ("running", "running", ["reused", "queued", "queued"])
         assert (second.parameters, second.note) == ({"x": 1}, "first")
-        assert desk.controller.begin_step(second.run_name, 1, "prepare").reused_from == first.output_path
-        assert desk.controller.begin_step(second.run_name, 2, "train").reused_from is None
+        assert desk.step(second.run_name, 1).reused_from == first.output_path
+        assert desk.step(second.run_name, 2).reused_from is None
         desk.begin(second, 3)
         result = desk.controller.complete(second.run_name).result
         assert result is not None
