@@ -1,4 +1,4 @@
-"""The controller DAG: one step per DAG of the chain, the first of which claims the task, and complete."""
+"""The controller DAG: one step per DAG of the chain; the first claims the task, the last completes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, chain
-from airflow.providers.standard.operators.python import PythonOperator
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import services
@@ -59,14 +58,8 @@ def controller_dag() -> DAG:
                 )
                 for position, dag_id in enumerate(settings.chain, start=1)
             ),
-            PythonOperator(task_id="complete", python_callable=complete),
         )
     return dag
-
-
-def complete(**context: Any) -> Any:
-    """End the execution that this run carries as completed, and return its result."""
-    return services().controller.complete(context["run_id"]).result
 
 
 def fail_execution(context: Any) -> None:
