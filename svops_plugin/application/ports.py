@@ -228,13 +228,17 @@ class RunTaken(Exception):
 
 @dataclass(frozen=True)
 class DagRunState:
-    """What Airflow knows of a DAG run: its state, times, and how many of its tasks have ended."""
+    """What Airflow knows of a DAG run: its state, times, and how many of its tasks have ended.
+
+    :param paused: whether somebody has paused its DAG, so that nothing more of it begins
+    """
 
     state: str
     start_date: datetime | None = None
     end_date: datetime | None = None
     done: int = 0
     total: int = 0
+    paused: bool = False
 
 
 @dataclass(frozen=True)
