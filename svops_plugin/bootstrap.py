@@ -91,7 +91,8 @@ class Services:
     @cached_property
     def monitor(self) -> Monitor:
         """Repairing what callbacks missed."""
-        return Monitor(self.transactions, host().DagRuns(), self.executions)
+        timeout = self.settings.execution_timeout
+        return Monitor(self.transactions, host().DagRuns(), self.executions, timeout)
 
     @cached_property
     def controller(self) -> Controller:

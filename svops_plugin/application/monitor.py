@@ -22,7 +22,7 @@ from svops_plugin.application.ports import Airflow, DagRunState, Query, SeenRun,
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError, Unavailable
-from svops_plugin.domain.failures import failure
+from svops_plugin.domain.failures import failure, took_too_long
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus
 
 log = logging.getLogger(__name__)
@@ -45,12 +45,20 @@ class Monitor:
     """Brings executions to the states that their DAG runs have.
 
     :param executions: triggers and stops what was claimed or asked for and then interrupted
+    :param timeout: after which Airflow ends the controller's run as failed
     """
 
-    def __init__(self, transactions: Transactions, airflow: Airflow, executions: ExecutionService) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        airflow: Airflow,
+        executions: ExecutionService,
+        timeout: timedelta = timedelta.max,
+    ) -> None:
         self._transactions = transactions
         self._airflow = airflow
         self._executions = executions
+        self._timeout = timeout
         self._holder = secrets.token_hex(8)
 
     def run(self, stop: threading.Event) -> None:
@@ -202,7 +210,7 @@ class Monitor:
                 if error := _failure(run, state, began=run.id in began):
                     chain.fail(uow, task, execution, error)
                     return [*changes, f"Execution {execution.id}: failed in {run.dag_id}."]
-            return changes + _follow_controller(uow, task, execution, controller)
+            return changes + _follow_controller(uow, task, execution, controller, self._timeout)
 
 
 def _attempt(what: str, repair: Callable[[], list[str]]) -> list[str]:
@@ -310,7 +318,11 @@ def _failure(run: WorkflowRun, state: DagRunState | None, *, began: bool) -> Jso
 
 
 def _follow_controller(
-    uow: UnitOfWork, task: Task, execution: Execution, controller: DagRunState | None
+    uow: UnitOfWork,
+    task: Task,
+    execution: Execution,
+    controller: DagRunState | None,
+    timeout: timedelta,
 ) -> list[str]:
     """Record the end of an execution whose controller run has ended or is gone."""
     if controller is not None and controller.state not in ENDED:
@@ -324,6 +336,8 @@ def _follow_controller(
         message = f"The controller's run {execution.controller_run_id} was deleted."
     elif controller.state == "success":
         message = f"The controller's run was set to success before {unfinished[0].dag_id} had succeeded."
+    elif controller.took(timeout):
+        message = took_too_long(timeout)
     else:
         message = f"The controller's run {execution.controller_run_id} failed."
     error = failure(CONTROLLER, message)

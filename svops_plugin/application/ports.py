@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -239,6 +239,12 @@ class DagRunState:
     done: int = 0
     total: int = 0
     paused: bool = False
+
+    def took(self, time: timedelta) -> bool:
+        """Tell whether it has ended and was that long under way."""
+        if self.start_date is None or self.end_date is None:
+            return False
+        return self.end_date - self.start_date >= time
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.event import listen, remove
 
 from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.ports import DagRunState
 from svops_plugin.domain.entities import Execution, Json
 from svops_plugin.domain.errors import Conflict, Unavailable
@@ -165,6 +167,18 @@ class TestEnds:
         assert desk.standing(execution)[:2] == ("failed", "failed")
         assert desk.states(execution)[1:] == ["skipped", "skipped"]
         assert CONTROLLER in (desk.task(task).status_reason or "")
+
+    def test_a_chain_that_took_too_long_whose_callback_was_lost(self, desk: Desk) -> None:
+        """The controller's run ended five seconds after it began, which is what it was given."""
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        desk.set_controller(execution, "failed")
+        monitor = Monitor(desk.transactions, desk.airflow, desk.service, timedelta(seconds=5))
+        monitor.tick()
+        assert desk.standing(execution) == ("failed", "failed", ["cancelled", "skipped", "skipped"])
+        assert "did not end within 0:00:05" in (desk.execution(execution.id).error or {})["message"]
+        monitor.tick()
+        assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
 
     def test_the_controller_set_to_success_by_hand_too_early(self, desk: Desk) -> None:
         task = desk.new_task()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -202,9 +203,20 @@ class TestController:
 
     def test_the_dags_own_callback_blames_the_controller(self, svops: Services, dataset_folder: Path) -> None:
         task_id, context = by_hand(svops, dataset_folder)
-        controller.fail_execution({**context, "reason": "timed_out"})
+        controller.fail_execution({**context, "reason": "task_failure"})
         assert states(svops, task_id) == ("failed", ["skipped"] * 3)
-        assert svops.tasks.get(OPERATOR, task_id).status_reason == f"{CONTROLLER}: timed_out"
+        assert svops.tasks.get(OPERATOR, task_id).status_reason == f"{CONTROLLER}: task_failure"
+
+    def test_a_chain_that_takes_too_long(
+        self, svops: Services, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Airflow ends the run after its timeout, and calls the DAG's callback with this reason."""
+        monkeypatch.setenv("AIRFLOW__SVOPS__EXECUTION_TIMEOUT", "5400")
+        assert controller.controller_dag().dagrun_timeout == timedelta(hours=1.5)
+        task_id, context = by_hand(svops, dataset_folder)
+        controller.fail_execution({**context, "reason": "timed_out"})
+        reason = svops.tasks.get(OPERATOR, task_id).status_reason or ""
+        assert "did not end within 1:30:00 ([svops] execution_timeout)" in reason
 
 
 class TestPipelines:
