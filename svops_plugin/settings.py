@@ -22,6 +22,7 @@ class Settings:
     :param output_roots: folders below which outputs are written
     :param preset_dirs: folders with further build-config presets
     :param max_active_executions: how many chains run at once; the rest queue in Airflow
+    :param event_retention_days: how long events can be replayed
     """
 
     chain: tuple[str, ...]
@@ -31,6 +32,7 @@ class Settings:
     output_roots: tuple[str, ...]
     preset_dirs: tuple[Path, ...]
     max_active_executions: int
+    event_retention_days: float
 
 
 def load() -> Settings:
@@ -50,4 +52,5 @@ def load() -> Settings:
         output_roots=items("output_roots"),
         preset_dirs=tuple(Path(item) for item in items("preset_dirs")),
         max_active_executions=int(text("max_active_executions", "200")),
+        event_retention_days=float(text("event_retention_days", "30")),
     )
