@@ -54,8 +54,7 @@ PATHS = (
 class Sockets:
     """All sockets of a process. Nobody is served before :meth:`serving`."""
 
-    def __init__(self, most: int = MOST_CONNECTIONS) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._fanout: Fanout | None = None
         self._pool = ThreadPoolExecutor(THREADS, "svops-websocket")
 
@@ -100,7 +99,7 @@ class Sockets:
         fanout = self._fanout
         try:
             await send({"type": "websocket.accept"})
-            if fanout is None or fanout.open >= self._most:
+            if fanout is None or fanout.open >= MOST_CONNECTIONS:
                 await _close(
                     scope, send, Close(protocol.TRY_LATER, "No connection is free; try again later.")
                 )
