@@ -50,6 +50,8 @@ class EventLog:
     def after(self, actor: Actor, since: int, limit: int, topic: Topic) -> Slice:
         """Return the first events after an id that are of a topic and that the actor may read.
 
+        Who asks for what came after 0 has no state yet that could have become wrong, and gets all that is kept.
+
         :raises InvalidInput: if nothing has had that id yet
         :raises PermissionDenied: if the actor may not read events, or not this topic's
         """
@@ -64,7 +66,7 @@ class EventLog:
             events=[event for event in found if may_read(actor, event)],
             last_event_id=newest if complete else found[-1].id,
             newest=newest,
-            resync=since < oldest - 1,
+            resync=0 < since < oldest - 1,
             complete=complete,
         )
 

@@ -55,8 +55,13 @@ class Hub:
         """Hand events to an audience, too; before :meth:`run`."""
         self._audiences = (*self._audiences, audience)
 
+    def leave(self, audience: Audience) -> None:
+        """Hand events to an audience no more; after :meth:`run`."""
+        self._audiences = tuple(one for one in self._audiences if one is not audience)
+
     def run(self, stop: threading.Event) -> None:
-        """Hand on what happens until stopped; failures are logged and outlived."""
+        """Hand on what happens from now on until stopped; failures are logged and outlived."""
+        self._position = None
         try:
             while not stop.is_set():
                 self._outlive(stop)

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from svops_plugin.application.event_log import Slice, require_topic
-from svops_plugin.application.event_ports import Topic
+from svops_plugin.application.event_ports import Audience, Topic
 from svops_plugin.application.events import encode
 from svops_plugin.bootstrap import host, services
 from svops_plugin.domain.entities import utcnow
@@ -51,6 +51,16 @@ PATHS = (
 )
 
 
+class Hub(Protocol):
+    """What hands events to audiences."""
+
+    def join(self, audience: Audience) -> None:
+        """Hand events to an audience."""
+
+    def leave(self, audience: Audience) -> None:
+        """Hand them to it no more."""
+
+
 class Sockets:
     """All sockets of a process. Nobody is served before :meth:`serving`."""
 
@@ -59,7 +69,7 @@ class Sockets:
         self._pool = ThreadPoolExecutor(THREADS, "svops-websocket")
 
     @asynccontextmanager
-    async def serving(self, hub: Any) -> AsyncIterator[None]:
+    async def serving(self, hub: Hub) -> AsyncIterator[None]:
         """Serve what the hub reads for as long as the block lasts."""
         fanout = self._fanout = Fanout(asyncio.get_running_loop())
         hub.join(fanout)
@@ -68,6 +78,7 @@ class Sockets:
             yield
         finally:
             beat.cancel()
+            hub.leave(fanout)
             fanout.stop()
             self._fanout = None
 
