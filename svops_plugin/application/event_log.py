@@ -47,10 +47,15 @@ class EventLog:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
+    def newest(self) -> int:
+        """Return the id of the last event."""
+        with self._transactions() as uow:
+            return uow.events.newest()
+
     def after(self, actor: Actor, since: int, limit: int, topic: Topic) -> Slice:
         """Return the first events after an id that are of a topic and that the actor may read.
 
-        Who asks for what came after 0 has no state yet that could have become wrong, and gets all that is kept.
+        Who asks for what came after 0 has no state yet that could be wrong, and gets all that is kept.
 
         :raises InvalidInput: if nothing has had that id yet
         :raises PermissionDenied: if the actor may not read events, or not this topic's

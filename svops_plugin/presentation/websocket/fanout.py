@@ -47,7 +47,7 @@ class Connection:
         self._send = send
         self._queue: deque[Frame] = deque()
         self._filled = asyncio.Event()
-        self._sent_before = 0
+        self._sent_before = -1  # nobody is stuck at the first look
         self._writer: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
