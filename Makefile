@@ -55,6 +55,10 @@ load: $(INSTALLED)  ## a hundred tasks at once
 bench: $(INSTALLED)  ## what a chain costs beside other ways to run one
 	$(BIN)/python benchmarks/chain_overhead.py $(ARGS)
 
+.PHONY: fanout
+fanout: $(INSTALLED)  ## how many live sockets one API server serves
+	$(BIN)/python benchmarks/websocket_fanout.py $(ARGS)
+
 LOCKER := $(or $(UV),$(BIN)/uv)
 .PHONY: lock
 lock: requirements/airflow-3.3.in requirements/airflow-2.11.in | $(LOCKER)  ## resolve requirements/*.txt anew
