@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from svops_plugin.application.event_ports import Topic
+from svops_plugin.application.event_ports import Recorded, Topic
 from svops_plugin.application.events import may_read
 from svops_plugin.application.ports import Transactions
-from svops_plugin.domain.entities import Event, utcnow
+from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.errors import InvalidInput, PermissionDenied, SVOpsError
 from svops_plugin.domain.permissions import Actor
 
@@ -34,7 +34,7 @@ class Slice:
     :param complete: whether this is all there was
     """
 
-    events: Sequence[Event]
+    events: Sequence[Recorded]
     last_event_id: int
     newest: int
     resync: bool

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+from svops_plugin.application.event_ports import Recorded
 from svops_plugin.domain.entities import Dataset, Event, Execution, Json, Task, WorkflowRun
 from svops_plugin.domain.permissions import Actor
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def dataset_event(verb: str, dataset: Dataset, actor: str, **data: object) -> Event:
@@ -63,13 +66,13 @@ def run_event(verb: str, run: WorkflowRun, owner_id: int | None, actor: str = "a
     )
 
 
-def may_read(actor: Actor, event: Event) -> bool:
+def may_read(actor: Actor, event: Recorded) -> bool:
     """Tell whether somebody may read an event: those about users are for administrators and the user."""
     resource = "user" if event.type.startswith("user.") else "event"
     return actor.may(resource, "read") or (event.user_id is not None and event.user_id == actor.user_id)
 
 
-def wire(event: Event) -> Json:
+def wire(event: Recorded) -> Json:
     """Return an event in the words of the wire contract."""
     return {
         "id": event.id,
@@ -85,6 +88,6 @@ def wire(event: Event) -> Json:
     }
 
 
-def encode(event: Event) -> str:
+def encode(event: Recorded) -> str:
     """Return an event as the frame that every reader gets."""
-    return json.dumps(wire(event), ensure_ascii=False, separators=(",", ":"))
+    return _encoder.encode(wire(event))

@@ -12,8 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 
-from svops_plugin.application.event_ports import HubRow, Topic
-from svops_plugin.domain.entities import Event
+from svops_plugin.application.event_ports import HubRow, Recorded, Topic
 from svops_plugin.infrastructure.database import tables
 
 
@@ -31,12 +30,13 @@ class SqlEvents:
         """Return the lowest id that is kept."""
         return int(self.session.scalar(select(func.min(tables.event.c.id))) or 0)
 
-    def between(self, after: int, until: int, limit: int, topic: Topic) -> Sequence[Event]:
+    def between(self, after: int, until: int, limit: int, topic: Topic) -> Sequence[Recorded]:
         """Return the first of those with ``after < id <= until``."""
         c = tables.event.c
         wanted = [c[name] == value for name, value in asdict(topic).items() if value is not None]
-        query = select(Event).where(c.id > after, c.id <= until, *wanted).order_by(c.id).limit(limit)
-        return self.session.scalars(query).all()
+        columns = [c[name] for name in Recorded._fields]
+        query = select(*columns).where(c.id > after, c.id <= until, *wanted).order_by(c.id).limit(limit)
+        return [Recorded(*row) for row in self.session.execute(query)]
 
     def delete_before(self, time: datetime, limit: int) -> int:
         """Delete the oldest that were made before a time, never the newest one.

@@ -13,10 +13,10 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Engine
 
-from svops_plugin.application.event_ports import Audience, Census, HubRow, Message, Topic
+from svops_plugin.application.event_ports import Audience, Census, HubRow, Message, Recorded, Topic
 from svops_plugin.application.events import encode
 from svops_plugin.application.ports import Transactions
-from svops_plugin.domain.entities import Event, Json, utcnow
+from svops_plugin.domain.entities import Json, utcnow
 from svops_plugin.domain.errors import SVOpsError
 from svops_plugin.infrastructure.events.listener import Listener
 
@@ -134,7 +134,7 @@ class Hub:
             self._lag = (utcnow() - events[-1].created_at).total_seconds()
         return len(events) == BATCH
 
-    def _deliver(self, events: Sequence[Event], position: int) -> None:
+    def _deliver(self, events: Sequence[Recorded], position: int) -> None:
         messages = [Message(event, encode(event)) for event in events]
         for audience in self._audiences:
             audience.deliver(messages, position)

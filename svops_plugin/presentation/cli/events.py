@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from svops_plugin.application.event_ports import Topic
+from svops_plugin.application.event_ports import Recorded, Topic
 from svops_plugin.application.events import encode
 from svops_plugin.bootstrap import services
-from svops_plugin.domain.entities import Event
 from svops_plugin.domain.permissions import OPERATOR
 
 PAGE = 1000
@@ -68,7 +67,7 @@ def events(
             time.sleep(POLL)
 
 
-def line(event: Event) -> str:
+def line(event: Recorded) -> str:
     """Return an event as a line for people."""
     about = {
         "task": event.task_id,

@@ -180,18 +180,15 @@ class Sockets:
         The hub's position and the client's are compared without a pause before the client joins, so that
         what comes next begins where this ends. Nothing queues up meanwhile, however long it takes.
         """
-        first = await self._offload(partial(_read, actor, since, address))
-        frames = [protocol.hello(first.newest), *([protocol.RESYNC] if first.resync else [])]
-        found = first
+        found, frames = await self._offload(partial(_read, actor, since, address))
+        frames = [protocol.hello(found.newest), *([protocol.RESYNC] if found.resync else []), *frames]
         while True:
-            frames += [encode(event) for event in found.events]
             late = Close(protocol.TOO_MUCH, "The client does not read.")
             await _soon(_send_all(send, frames), REPLAY_SECONDS, late)
             position = found.last_event_id
             if found.complete and fanout.position <= position:
                 return position
-            frames = []
-            found = await self._offload(partial(_read, actor, position, address))
+            found, frames = await self._offload(partial(_read, actor, position, address))
 
     async def _converse(
         self,
@@ -245,8 +242,10 @@ def _identify(token: str) -> tuple[Actor, datetime | None]:
     return own.auth.actor(own.accounts.by_token(token)), own.accounts.expiry(token)
 
 
-def _read(actor: Actor, since: int, address: Topic) -> Slice:
-    return services(pooled=True).events.after(actor, since, REPLAY, address)
+def _read(actor: Actor, since: int, address: Topic) -> tuple[Slice, list[str]]:
+    """Return what came after an id, also as frames."""
+    found = services(pooled=True).events.after(actor, since, REPLAY, address)
+    return found, [encode(event) for event in found.events]
 
 
 async def _send_all(send: Send, texts: list[str]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Generic, TypeVar
 
-from svops_plugin.application.event_ports import Topic
-from svops_plugin.domain.entities import Event, Json
+from svops_plugin.application.event_ports import Recorded, Topic
+from svops_plugin.domain.entities import Json
 
 F = TypeVar("F")
 
@@ -30,7 +30,7 @@ class Topics(Generic[F]):
         if not found:
             self._followers.pop(topic, None)
 
-    def followers(self, event: Event) -> Collection[F]:
+    def followers(self, event: Recorded) -> Collection[F]:
         """Return everybody who gets an event, each once."""
         user_id, workflow_id = event.user_id, event.workflow_id
         addresses = {
