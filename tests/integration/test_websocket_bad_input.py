@@ -12,6 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from svops_plugin.presentation.websocket import fanout, protocol, starlette
+from tests.conftest import PostgreSQL
 from tests.integration.live import Client, Server, an_event, eventually, happen, hub, ids, server
 
 __all__ = ["server"]
@@ -139,3 +140,18 @@ def test_the_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         assert server.close_code() == protocol.TRY_LATER
     with server.listening():
         pass
+
+
+def test_while_the_database_is_away(server: Server, postgresql: PostgreSQL, svops_database: str) -> None:
+    """A socket that is open stays so, one that wants the past is told to come later, and nothing is missed."""
+    with server.listening() as client:
+        first = happen(an_event())
+        assert ids(client, 1) == first
+        postgresql.close(svops_database)
+        assert server.close_code("/ws?since=0") == protocol.TRY_LATER
+        assert client.ask({"type": "ping"})["type"] == "pong"
+        postgresql.open(svops_database)
+        second = happen(an_event())
+        assert ids(client, 1) == second
+    with server.listening(f"/ws?since={first[0]}") as client:
+        assert ids(client, 1) == second
