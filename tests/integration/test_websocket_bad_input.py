@@ -143,7 +143,7 @@ def test_the_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_while_the_database_is_away(server: Server, postgresql: PostgreSQL, svops_database: str) -> None:
-    """A socket that is open stays so, one that wants the past is told to come later, and nothing is missed."""
+    """A socket that is open stays so, one that wants the past is told to come later, nothing is missed."""
     with server.listening() as client:
         first = happen(an_event())
         assert ids(client, 1) == first
