@@ -43,8 +43,9 @@ def _spare_what_is_loaded() -> None:
     That is over a million objects. Telling events to thousands of sockets makes enough new ones for a full
     collection every few seconds, and each would halt the process for most of a second.
     """
-    gc.collect()
-    gc.freeze()
+    if gc.get_freeze_count() == 0:
+        gc.collect()
+        gc.freeze()
 
 
 def application() -> FastAPI:

@@ -216,12 +216,17 @@ class TestMessages:
 
 
 class TestLife:
+    @pytest.fixture
+    def lively(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(protocol, "HEARTBEAT_SECONDS", 1)
+
+    @pytest.mark.usefixtures("lively")
     def test_heartbeats_carry_the_last_event(self, server: Server) -> None:
         with server.listening("/ws/workflow/" + str(a_workflow())) as client:
             (event_id,) = happen(an_event())
             eventually(lambda: hub().last_event_id == event_id, "the hub")
-            heartbeat = json.loads(client.socket.recv(60))
-            assert heartbeat == {"type": "heartbeat", "last_event_id": event_id}
+            beats = [json.loads(client.socket.recv(60)) for _ in range(3)]
+            assert beats[-1] == {"type": "heartbeat", "last_event_id": event_id}
 
     def test_a_server_that_stops_says_so(
         self,
