@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from svops_plugin.application.event_ports import Events, Hubs
 from svops_plugin.domain.entities import (
     Artifact,
     Dataset,
@@ -217,6 +218,8 @@ class UnitOfWork(Protocol):
     users: Users
     leases: Leases
     idempotency: IdempotencyKeys
+    events: Events
+    hubs: Hubs
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction."""
@@ -370,6 +373,9 @@ class Accounts(Protocol):
 
         :raises NotAuthenticated: if it is not valid (any more)
         """
+
+    def expiry(self, token: str) -> datetime | None:
+        """Return when an access token that is valid ends to be; none if it never does."""
 
     def by_claims(self, claims: Json) -> Account | None:
         """Return the account with these claims, if it still exists and is active."""
