@@ -124,7 +124,7 @@ class Services:
     @cached_property
     def hub(self) -> Hub:
         """Handing what happens to those who listen."""
-        return Hub(self.transactions, lambda: self._checked_engine)
+        return Hub(self.transactions, lambda: self.engine)
 
     def tracker(self, conf: Mapping[str, Any]) -> RunTracker:
         """Return the tracker of the DAG run with this conf."""
