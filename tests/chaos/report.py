@@ -1,0 +1,37 @@
+"""The suite's numbers."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Report:
+    """What was done to how many chains.
+
+    :param seconds: of each chain that had not ended when the killed component was back, how long after that it had
+    """
+
+    seed: int
+    chains: int = 0
+    kills: int = 0
+    stops: int = 0
+    seconds: list[float] = field(default_factory=list)
+    dying: list[float] = field(default_factory=list)
+    logs: str = ""
+    slowest: tuple[float, str] = (0.0, "")
+
+    def numbers(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "chains": self.chains,
+            "kills": self.kills,
+            "stops": self.stops,
+            "repairs": len(self.seconds),
+            "median_seconds": round(statistics.median(self.seconds), 1) if self.seconds else None,
+            "worst_seconds": round(max(self.seconds), 1) if self.seconds else None,
+            "worst": self.slowest[1],
+            "stops_worst_seconds": round(max(self.dying), 1) if self.dying else None,
+        }
