@@ -44,7 +44,7 @@ HERE = Path(__file__).parent
 CHAIN = ("held_1", "held_2", "held_3")
 PATIENCE = 60
 POLL = 0.1
-JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag-processor": "DagProcessorJob"}
+JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob"}
 
 SOONER = {
     # A task whose process is gone: 300 s by default.
@@ -209,6 +209,7 @@ class Stack:
         conditions: dict[str, Callable[[], bool]] = {
             "postgres": self._accepts_connections,
             "api-server": self._answers,
+            "dag-processor": lambda: self._has_parsed(since),
         }
         self.until(conditions.get(name, lambda: self._beats(JOBS[name], since)), name)
         return time.time()
@@ -225,14 +226,15 @@ class Stack:
         except httpx.TransportError:
             return False
 
+    def _has_parsed(self, since: float) -> bool:
+        query = "SELECT min(last_parsed_time) > to_timestamp(:since) FROM dag"
+        return bool(scalar(self.metadata, query, since=since))
+
     def _beats(self, job_type: str, since: float) -> bool:
         query = """
             SELECT count(*) FROM job WHERE job_type = :job_type AND state = 'running'
             AND start_date > to_timestamp(:since) AND latest_heartbeat >= start_date"""
-        try:
-            return bool(scalar(self.metadata, query, job_type=job_type, since=since))
-        except OperationalError:
-            return False
+        return bool(scalar(self.metadata, query, job_type=job_type, since=since))
 
 
 def scalar(engine: Engine, query: str, **values: Any) -> Any:
