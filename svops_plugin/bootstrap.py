@@ -49,9 +49,8 @@ class Services:
         return make_engine(_database(self.settings), pooled=self.pooled)
 
     @cached_property
-    def _checked_engine(self) -> Engine:
-        schema.require_head(self.engine)
-        return self.engine
+    def _guard(self) -> schema.Guard:
+        return schema.Guard()
 
     @cached_property
     def paths(self) -> ConfinedPaths:
@@ -60,7 +59,7 @@ class Services:
 
     def transactions(self) -> SqlUnitOfWork:
         """Open a unit of work."""
-        return SqlUnitOfWork(self._checked_engine)
+        return SqlUnitOfWork(self.engine, self._guard)
 
     @cached_property
     def datasets(self) -> DatasetService:
@@ -92,7 +91,8 @@ class Services:
     @cached_property
     def monitor(self) -> Monitor:
         """Repairing what callbacks missed."""
-        return Monitor(self.transactions, host().DagRuns(), self.executions)
+        timeout = self.settings.execution_timeout
+        return Monitor(self.transactions, host().DagRuns(), self.executions, timeout)
 
     @cached_property
     def controller(self) -> Controller:

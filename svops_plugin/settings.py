@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
 SECTION = "svops"
+DEFAULT_TIMEOUT = str(7 * 24 * 60 * 60)
 DEFAULT_CHAIN = "data_processing_pipeline,ml_training_pipeline,simple_workflow_example"
 
 
@@ -22,6 +24,7 @@ class Settings:
     :param output_roots: folders below which outputs are written
     :param preset_dirs: folders with further build-config presets
     :param max_active_executions: how many chains run at once; the rest queue in Airflow
+    :param execution_timeout: how long a chain may take before it is ended as failed; in seconds in the file
     """
 
     chain: tuple[str, ...]
@@ -31,6 +34,7 @@ class Settings:
     output_roots: tuple[str, ...]
     preset_dirs: tuple[Path, ...]
     max_active_executions: int
+    execution_timeout: timedelta
 
 
 def load() -> Settings:
@@ -50,4 +54,5 @@ def load() -> Settings:
         output_roots=items("output_roots"),
         preset_dirs=tuple(Path(item) for item in items("preset_dirs")),
         max_active_executions=int(text("max_active_executions", "200")),
+        execution_timeout=timedelta(seconds=float(text("execution_timeout", DEFAULT_TIMEOUT))),
     )

@@ -293,18 +293,27 @@ def complete(uow: UnitOfWork, task: Task, execution: Execution) -> bool:
 def add_cause(
     uow: UnitOfWork, task: Task, execution: Execution | None, run: WorkflowRun, error: Json
 ) -> None:
-    """Write what went wrong inside a run, once; also after the end has been reported without a cause."""
-    if run.error is not None and run.error.get("task_id"):
+    """Write what went wrong inside a run, also after the end has been reported without a cause.
+
+    The first cause counts; what a later one knows besides (the end of the log) is added to it.
+    """
+    known = run.error or {}
+    run.error = _completed(known, error) if known.get("task_id") else error
+    if run.error == known or execution is None or execution.status is not ExecutionStatus.FAILED:
         return
-    run.error = error
-    if execution is None or execution.status is not ExecutionStatus.FAILED:
+    reported = execution.error or {}
+    if reported.get("dag_id") not in {None, run.dag_id}:
         return
-    known = execution.error or {}
-    if known.get("dag_id") in {None, run.dag_id} and not known.get("task_id"):
-        execution.error = error
+    execution.error = _completed(reported, run.error) if reported.get("task_id") else run.error
+    if execution.error != reported:
         if task.last_execution_id == execution.id and task.status is TaskStatus.FAILED:
-            task.status_reason = describe(error)
-        uow.record(task_event("updated", task, "airflow", execution, error=error))
+            task.status_reason = describe(execution.error)
+        uow.record(task_event("updated", task, "airflow", execution, error=execution.error))
+
+
+def _completed(first: Json, later: Json) -> Json:
+    """Return an error with what a later report knows besides."""
+    return {**later, **{name: value for name, value in first.items() if value is not None}}
 
 
 def describe(error: Mapping[str, Any]) -> str:

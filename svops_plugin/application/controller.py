@@ -41,13 +41,15 @@ class Step:
     :param execution_id: the execution that the run carries
     :param reused_from: the folder of the earlier attempt that did it already; nothing is triggered then
     :param output: the folder of this attempt
+    :param is_last: whether the execution is completed when it has succeeded
     """
 
     execution_id: int
     run_id: str
     conf: Json
     output: str
-    reused_from: str | None = None
+    reused_from: str | None
+    is_last: bool
 
 
 class Controller:
@@ -85,7 +87,8 @@ class Controller:
             if own.status is RunStatus.REUSED and execution.resumed_from_id is not None:
                 earlier = uow.executions.get(execution.resumed_from_id)
             reused_from = earlier.output_path if earlier else None
-            return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from)
+            is_last = position == len(runs)
+            return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from, is_last)
 
     def complete(self, run_id: str) -> Execution:
         """End the execution that this run carries as completed. Safe to repeat.

@@ -11,8 +11,9 @@ import itertools
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 
 from svops_plugin.application import chain
 from svops_plugin.application.events import run_event
@@ -20,8 +21,8 @@ from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.ports import Airflow, DagRunState, Query, SeenRun, Transactions, UnitOfWork
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
-from svops_plugin.domain.errors import SVOpsError
-from svops_plugin.domain.failures import failure
+from svops_plugin.domain.errors import SVOpsError, Unavailable
+from svops_plugin.domain.failures import failure, took_too_long
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ PERIOD = 2.0
 DISCOVERY = 5  # ticks from one look for foreign runs to the next
 MOST_WORKFLOWS, MOST_DISCOVERED = 1000, 500
 STRAY_WINDOW = timedelta(seconds=60)
-LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED})
+LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.FAILED})
+WAITING = "waiting: "
+ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
 
 Known = Mapping[tuple[str, str], DagRunState]
@@ -42,12 +45,20 @@ class Monitor:
     """Brings executions to the states that their DAG runs have.
 
     :param executions: triggers and stops what was claimed or asked for and then interrupted
+    :param timeout: after which Airflow ends the controller's run as failed
     """
 
-    def __init__(self, transactions: Transactions, airflow: Airflow, executions: ExecutionService) -> None:
+    def __init__(
+        self,
+        transactions: Transactions,
+        airflow: Airflow,
+        executions: ExecutionService,
+        timeout: timedelta = timedelta.max,
+    ) -> None:
         self._transactions = transactions
         self._airflow = airflow
         self._executions = executions
+        self._timeout = timeout
         self._holder = secrets.token_hex(8)
 
     def run(self, stop: threading.Event) -> None:
@@ -79,42 +90,47 @@ class Monitor:
         keys = {(CONTROLLER, execution.controller_run_id) for execution in executions}
         keys |= {(run.dag_id, run.dag_run_id) for run in [*runs, *left]}
         known = self._airflow.states(keys)
-        by_execution: dict[int, list[WorkflowRun]] = {}
-        for run in runs:
-            by_execution.setdefault(run.execution_id or 0, []).append(run)
         changes = []
+        for what, repair in self._repairs(executions, runs, known):
+            changes += _attempt(what, repair)
+        changes += _attempt("Strays", lambda: self._stop_strays(left, known))
+        for execution in ended:
+            if execution.status is ExecutionStatus.FAILED:
+                changes += _attempt(f"Execution {execution.id}", partial(self._add_cause, execution))
+        return changes
+
+    def _repairs(
+        self, executions: list[Execution], runs: list[WorkflowRun], known: Known
+    ) -> Iterator[tuple[str, Callable[[], list[str]]]]:
+        """Return what has to be brought up to date, by name."""
+        by_execution: dict[int | None, list[WorkflowRun]] = {}
+        for run in runs:
+            by_execution.setdefault(run.execution_id, []).append(run)
         for execution in executions:
             own = by_execution.get(execution.id, [])
             if _differs(execution, own, known):
-                try:
-                    changes += self._repair(execution, own, known)
-                except SVOpsError as refusal:
-                    changes.append(f"Execution {execution.id}: {refusal}")
-        for run in by_execution.get(0, []):
+                yield f"Execution {execution.id}", partial(self._repair, execution, own, known)
+        for run in by_execution.get(None, []):
             state = known.get((run.dag_id, run.dag_run_id))
             if _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
-                changes += self._repair_alone(run, state)
-        changes += self._stop_strays(left, known)
-        return changes + self._add_causes([e for e in ended if e.status is ExecutionStatus.FAILED])
+                yield f"{run.dag_id} {run.dag_run_id}", partial(self._repair_alone, run, state)
 
-    def _add_causes(self, executions: list[Execution]) -> list[str]:
-        """Look up what went wrong where whoever reported the failure did not know."""
-        changes = []
-        for execution in executions:
-            dag_id = (execution.error or {}).get("dag_id")
-            if dag_id not in execution.chain or (execution.error or {}).get("task_id"):
-                continue
-            cause = self._airflow.cause(dag_id, execution.step_run_id(execution.chain.index(dag_id) + 1))
-            if cause is None:
-                continue
-            with self._transactions() as uow:
-                task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
-                held = uow.executions.lock(execution.id)
-                for run in uow.runs.of_execution(execution.id):
-                    if run.dag_id == dag_id and run.status is RunStatus.FAILED:
-                        chain.add_cause(uow, task, held, run, cause)
-            changes.append(f"Execution {execution.id}: {chain.describe(cause)}")
-        return changes
+    def _add_cause(self, execution: Execution) -> list[str]:
+        """Look up what went wrong where whoever reported the failure did not know, and the end of the log."""
+        error = execution.error or {}
+        dag_id = error.get("dag_id")
+        if dag_id not in execution.chain or "log_tail" in error:
+            return []
+        cause = self._airflow.cause(dag_id, execution.step_run_id(execution.chain.index(dag_id) + 1))
+        if cause is None:
+            return []
+        with self._transactions() as uow:
+            task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
+            held = uow.executions.lock(execution.id)
+            for run in uow.runs.of_execution(execution.id):
+                if run.dag_id == dag_id and run.status is RunStatus.FAILED:
+                    chain.add_cause(uow, task, held, run, cause)
+        return [f"Execution {execution.id}: {chain.describe(cause)}"]
 
     def discover(self) -> list[str]:
         """Take notice of runs of registered DAGs that were started outside SVOps."""
@@ -190,11 +206,27 @@ class Monitor:
             changes = []
             for run in uow.runs.of_execution(execution.id):
                 state = known.get((run.dag_id, run.dag_run_id))
-                changes += _follow(uow, task, run, state)
+                changes += _follow(uow, task, run, state, controller)
                 if error := _failure(run, state, began=run.id in began):
                     chain.fail(uow, task, execution, error)
                     return [*changes, f"Execution {execution.id}: failed in {run.dag_id}."]
-            return changes + _follow_controller(uow, task, execution, controller)
+            return changes + _follow_controller(uow, task, execution, controller, self._timeout)
+
+
+def _attempt(what: str, repair: Callable[[], list[str]]) -> list[str]:
+    """Repair one thing; what is wrong with it keeps no other waiting.
+
+    :raises Unavailable: if a database does not answer, for then no other can be repaired either
+    """
+    try:
+        return repair()
+    except Unavailable:
+        raise
+    except SVOpsError as refusal:
+        return [f"{what}: {refusal}"]
+    except Exception:
+        log.exception("%s could not be repaired; the next look follows in %s s.", what, PERIOD)
+        return []
 
 
 def _differs(execution: Execution, runs: list[WorkflowRun], known: Known) -> bool:
@@ -204,12 +236,14 @@ def _differs(execution: Execution, runs: list[WorkflowRun], known: Known) -> boo
         return True
     if controller is None:
         return execution.triggered_at is not None or utcnow() - execution.created_at > TRIGGER_GRACE
-    if execution.triggered_at is None or controller.state in {"success", "failed"}:
+    if execution.triggered_at is None or controller.state in ENDED:
         return True
-    return any(_run_differs(run, known.get((run.dag_id, run.dag_run_id))) for run in runs)
+    return any(_run_differs(run, known.get((run.dag_id, run.dag_run_id)), controller) for run in runs)
 
 
-def _run_differs(run: WorkflowRun, state: DagRunState | None) -> bool:
+def _run_differs(run: WorkflowRun, state: DagRunState | None, controller: DagRunState | None = None) -> bool:
+    if _message(run, state, controller) != run.message:
+        return True
     if state is None:
         return run.status is RunStatus.RUNNING
     return state.state != run.status.value or (state.done, state.total) != (
@@ -218,12 +252,20 @@ def _run_differs(run: WorkflowRun, state: DagRunState | None) -> bool:
     )
 
 
+def _message(run: WorkflowRun, state: DagRunState | None, controller: DagRunState | None) -> str:
+    """Return what a run says: that somebody has paused what it waits for, or else its pipeline's words."""
+    dag_id, waits_for = (run.dag_id, state) if state is not None else (CONTROLLER, controller)
+    if waits_for is not None and waits_for.paused and waits_for.state not in ENDED:
+        return f"{WAITING}{dag_id} is paused; unpause it in Airflow"
+    return "" if run.message.startswith(WAITING) else run.message
+
+
 def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
     return WorkflowRun(
         workflow_id=workflow.id,
         dag_id=seen.dag_id,
         dag_run_id=seen.run_id,
-        status=RunStatus(seen.state) if seen.state in {"success", "failed"} else RunStatus.QUEUED,
+        status=RunStatus(seen.state) if seen.state in ENDED else RunStatus.QUEUED,
         trigger_type=TriggerType.SCHEDULED if seen.run_type == "scheduled" else TriggerType.EXTERNAL,
         configuration={"parameters": seen.conf},
         triggered_by=seen.username,
@@ -232,18 +274,26 @@ def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
     )
 
 
-def _follow(uow: UnitOfWork, task: Task | None, run: WorkflowRun, state: DagRunState | None) -> list[str]:
-    """Record a run's progress, beginning and success."""
-    if state is None or run.status not in ACTIVE_RUNS:
+def _follow(
+    uow: UnitOfWork,
+    task: Task | None,
+    run: WorkflowRun,
+    state: DagRunState | None,
+    controller: DagRunState | None = None,
+) -> list[str]:
+    """Record a run's beginning, its progress, what it waits for, and its success."""
+    if run.status not in ACTIVE_RUNS:
         return []
     changes = []
-    if state.state != RunStatus.QUEUED.value and chain.start_run(uow, task, run, state.start_date):
+    seen = state or DagRunState(RunStatus.QUEUED.value, done=run.progress_done, total=run.progress_total)
+    if seen.state != RunStatus.QUEUED.value and chain.start_run(uow, task, run, seen.start_date):
         changes.append(f"{run.dag_id} {run.dag_run_id}: started.")
-    if (state.done, state.total) != (run.progress_done, run.progress_total):
-        run.progress_done, run.progress_total = state.done, state.total
+    progress = (seen.done, seen.total, _message(run, state, controller))
+    if progress != (run.progress_done, run.progress_total, run.message):
+        run.progress_done, run.progress_total, run.message = progress
         uow.record(run_event("progress", run, task.created_by_id if task else None))
-    if state.state == RunStatus.SUCCESS.value and chain.end_run(
-        uow, task, run, RunStatus.SUCCESS, state.end_date
+    if seen.state == RunStatus.SUCCESS.value and chain.end_run(
+        uow, task, run, RunStatus.SUCCESS, seen.end_date
     ):
         changes.append(f"{run.dag_id} {run.dag_run_id}: success.")
     return changes
@@ -268,10 +318,14 @@ def _failure(run: WorkflowRun, state: DagRunState | None, *, began: bool) -> Jso
 
 
 def _follow_controller(
-    uow: UnitOfWork, task: Task, execution: Execution, controller: DagRunState | None
+    uow: UnitOfWork,
+    task: Task,
+    execution: Execution,
+    controller: DagRunState | None,
+    timeout: timedelta,
 ) -> list[str]:
     """Record the end of an execution whose controller run has ended or is gone."""
-    if controller is not None and controller.state not in {"success", "failed"}:
+    if controller is not None and controller.state not in ENDED:
         return []
     runs = uow.runs.of_execution(execution.id)
     unfinished = [run for run in runs if run.status not in {RunStatus.SUCCESS, RunStatus.REUSED}]
@@ -282,6 +336,8 @@ def _follow_controller(
         message = f"The controller's run {execution.controller_run_id} was deleted."
     elif controller.state == "success":
         message = f"The controller's run was set to success before {unfinished[0].dag_id} had succeeded."
+    elif controller.took(timeout):
+        message = took_too_long(timeout)
     else:
         message = f"The controller's run {execution.controller_run_id} failed."
     error = failure(CONTROLLER, message)

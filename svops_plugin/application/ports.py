@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -228,13 +228,23 @@ class RunTaken(Exception):
 
 @dataclass(frozen=True)
 class DagRunState:
-    """What Airflow knows of a DAG run: its state, times, and how many of its tasks have ended."""
+    """What Airflow knows of a DAG run: its state, times, and how many of its tasks have ended.
+
+    :param paused: whether somebody has paused its DAG, so that nothing more of it begins
+    """
 
     state: str
     start_date: datetime | None = None
     end_date: datetime | None = None
     done: int = 0
     total: int = 0
+    paused: bool = False
+
+    def took(self, time: timedelta) -> bool:
+        """Tell whether it has ended and was that long under way."""
+        if self.start_date is None or self.end_date is None:
+            return False
+        return self.end_date - self.start_date >= time
 
 
 @dataclass(frozen=True)

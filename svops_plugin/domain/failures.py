@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from svops_plugin.domain.entities import Json
 
 LONGEST = 10_000
@@ -10,6 +12,11 @@ LONGEST = 10_000
 def storable(words: str) -> str:
     """Return text that every database can hold: without NUL and lone surrogates, and not endless."""
     return words.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")[:LONGEST]
+
+
+def took_too_long(limit: timedelta) -> str:
+    """Say that a chain was ended because of its length."""
+    return f"The chain did not end within {limit} ([svops] execution_timeout)."
 
 
 def failure(

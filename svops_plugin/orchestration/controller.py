@@ -1,4 +1,4 @@
-"""The controller DAG: one step per DAG of the chain, the first of which claims the task, and complete."""
+"""The controller DAG: one step per DAG of the chain; the first claims the task, the last completes it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, Param, chain
-from airflow.providers.standard.operators.python import PythonOperator
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import services
-from svops_plugin.domain.failures import failure
+from svops_plugin.domain.failures import failure, took_too_long
 from svops_plugin.orchestration.step import ChainStepOperator
 from svops_plugin.settings import load
 
@@ -36,6 +35,7 @@ def controller_dag() -> DAG:
         catchup=False,
         is_paused_upon_creation=False,
         max_active_runs=settings.max_active_executions,
+        dagrun_timeout=settings.execution_timeout,
         params={
             "task_id": Param(type="integer", minimum=1, description="The SVOps task to execute"),
             "parameters": Param({}, type="object", description="Passed on to the pipelines"),
@@ -59,22 +59,20 @@ def controller_dag() -> DAG:
                 )
                 for position, dag_id in enumerate(settings.chain, start=1)
             ),
-            PythonOperator(task_id="complete", python_callable=complete),
         )
     return dag
 
 
-def complete(**context: Any) -> Any:
-    """End the execution that this run carries as completed, and return its result."""
-    return services().controller.complete(context["run_id"]).result
-
-
 def fail_execution(context: Any) -> None:
     """Set the execution that this run carries failed: the callback of every task and of the DAG itself."""
+    settings = load()
     position = getattr(context.get("task"), "position", None)
+    reason = context.get("exception") or context.get("reason") or "failed"
+    if reason == "timed_out":
+        reason = took_too_long(settings.execution_timeout)
     error = failure(
-        load().chain[position - 1] if position else CONTROLLER,
-        str(context.get("exception") or context.get("reason") or "failed"),
+        settings.chain[position - 1] if position else CONTROLLER,
+        str(reason),
         log_url=getattr(context.get("task_instance"), "log_url", None),
     )
     services().controller.fail(context["run_id"], error)

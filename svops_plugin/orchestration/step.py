@@ -9,12 +9,12 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
-from svops_plugin.application.controller import ControllerRun
+from svops_plugin.application.controller import ControllerRun, Step
 from svops_plugin.bootstrap import copy_outputs, host, services
 from svops_plugin.domain.errors import Conflict, SVOpsError, Unavailable
 from svops_plugin.orchestration.trigger import ChainStepTrigger
 
-LOOKS = (0.4, 0.6, 0.8, 1.2)  # seconds; together what handing over to the triggerer and back takes
+LOOKS = (0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.2)  # seconds; a hand-over to the triggerer takes as long when busy
 
 
 def controller_run(run: Any) -> ControllerRun:
@@ -44,6 +44,7 @@ class ChainStepOperator(TriggerDagRunOperator):
             wait_for_completion=True,
             deferrable=True,
             poke_interval=1,
+            weight_rule="absolute",  # by default it counts what follows, and goes before its own DAG's tasks
             **kwargs,
         )
         self.position = position
@@ -62,6 +63,7 @@ class ChainStepOperator(TriggerDagRunOperator):
                 "%s was finished before; what it left in %s is reused.", self.trigger_dag_id, step.reused_from
             )
             copy_outputs(step.reused_from, step.output)
+            self._succeed(run, step)
             return
         self.trigger_run_id, self.conf = step.run_id, step.conf
 
@@ -76,18 +78,32 @@ class ChainStepOperator(TriggerDagRunOperator):
             super().execute(context)
             return
         if self._ends_soon(context, step.run_id):
+            self._succeed(run, step)
             return
+        completes = run.run_id if step.is_last else None
         raise TaskDeferred(
-            trigger=ChainStepTrigger(self.trigger_dag_id, step.run_id, time.time()),
+            trigger=ChainStepTrigger(self.trigger_dag_id, step.run_id, time.time(), completes),
             method_name="execute_complete",
         )
+
+    def _succeed(self, run: ControllerRun, step: Step) -> None:
+        """Complete the execution after its last step.
+
+        :raises AirflowFailException: if it has ended otherwise
+        """
+        if step.is_last:
+            try:
+                services().controller.complete(run.run_id)
+            except Conflict as refusal:
+                raise AirflowFailException(str(refusal)) from refusal
 
     def _ends_soon(self, context: Any, run_id: str) -> bool:
         """Look for a moment whether the run succeeds at once, before the triggerer is asked to wait for it.
 
-        The triggerer takes two to three seconds to take over and to report back, whatever the poll interval.
-        Waiting here for as long as that, and deferring then, costs a quick run nothing and a slow one no
-        more than the hand-over does ("spin, then park"). A slot is held for so long at the most.
+        The triggerer takes two to three seconds to take over and to report back, whatever the poll interval,
+        and twice that where many do at once. Waiting here for as long as that, and deferring then, costs a
+        quick run nothing and a slow one no more than the hand-over does ("spin, then park"). A slot is held
+        for so long at the most.
 
         :raises AirflowFailException: if the run fails meanwhile
         """

@@ -10,7 +10,8 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TaskSuccessEvent, TriggerEvent
 
-from svops_plugin.bootstrap import host
+from svops_plugin.bootstrap import host, services
+from svops_plugin.domain.errors import SVOpsError
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +26,21 @@ class ChainStepTrigger(BaseTrigger):
     scheduler as "state mismatch" (apache/airflow #66374), and it would take a worker to say "done".
 
     :param started: when the waiting began, in seconds since the epoch
+    :param completes: the run of the controller whose execution is completed when the DAG run succeeds
     """
 
     waiting = 0  # how many of them run in this process
 
-    def __init__(self, dag_id: str, run_id: str, started: float) -> None:
+    def __init__(self, dag_id: str, run_id: str, started: float, completes: str | None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's triggers are partly typed
         self.dag_id = dag_id
         self.run_id = run_id
         self.started = started
+        self.completes = completes
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and arguments that make this trigger again in the triggerer."""
-        arguments = {"dag_id": self.dag_id, "run_id": self.run_id, "started": self.started}
+        arguments = {name: getattr(self, name) for name in ("dag_id", "run_id", "started", "completes")}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -61,9 +64,21 @@ class ChainStepTrigger(BaseTrigger):
                 log.exception("Asking for the state of %s %s failed; trying again.", self.dag_id, self.run_id)
                 state = "unknown"
             if state == "success":
+                await self._complete()
                 return TaskSuccessEvent()
             if state in {"failed", None}:
                 return TriggerEvent({"state": state or "deleted"})  # type: ignore[no-untyped-call]  # as above
             age = time.time() - self.started
             fair = type(self).waiting / POLLS_PER_SECOND
             await asyncio.sleep(max(min(max(age / 20, SHORTEST_INTERVAL), LONGEST_INTERVAL), fair))
+
+    async def _complete(self) -> None:
+        """Complete the execution, or leave that to the monitor when the controller's run has succeeded."""
+        if self.completes is None:
+            return
+        try:
+            await asyncio.to_thread(services().controller.complete, self.completes)
+        except SVOpsError as refusal:
+            log.warning("Run %s is not completed here: %s", self.completes, refusal)
+        except Exception:
+            log.exception("Completing run %s failed; the monitor does it.", self.completes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -91,12 +91,14 @@ class MemoryAirflow:
 
     :param refusals: what is wrong with which DAG
     :param errors: what the log of a run tells of its failure
+    :param paused: the DAGs that somebody has paused
     :param down: whether its database does not answer
     """
 
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
     refusals: dict[str, str] = field(default_factory=dict)
     errors: dict[tuple[str, str], Json] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
     down: bool = False
 
     def problems(self, dag_ids: Iterable[str]) -> list[str]:
@@ -149,7 +151,11 @@ class MemoryAirflow:
 
     def states(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
         self._answer()
-        return {key: self._state(self.runs[key]) for key in runs if key in self.runs}
+        return {
+            key: replace(self._state(self.runs[key]), paused=key[0] in self.paused)
+            for key in runs
+            if key in self.runs
+        }
 
     def set(self, dag_id: str, run_id: str, state: str, done: int = 0, total: int = 0) -> None:
         """Move a run, made first if there is none, as Airflow or somebody in its UI would."""

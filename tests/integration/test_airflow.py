@@ -26,7 +26,7 @@ TASKS = {
         "prepare_training_data, train_model, evaluate_model, validate_model_performance, save_model_artifacts"
     ),
     "simple_workflow_example": "start_workflow, validate_data, process_data, finalize_workflow",
-    CONTROLLER: f"1_{CHAIN[0]}, 2_{CHAIN[1]}, 3_{CHAIN[2]}, complete",
+    CONTROLLER: f"1_{CHAIN[0]}, 2_{CHAIN[1]}, 3_{CHAIN[2]}",
 }
 
 
@@ -202,7 +202,7 @@ class TestTrigger:
     def run(self, monkeypatch: pytest.MonkeyPatch, waits: list[float]) -> Callable[..., Any]:  # noqa: ARG002
         from svops_plugin.orchestration import trigger
 
-        def follow(*states: Any, started: float = 0.0) -> Any:
+        def follow(*states: Any, started: float = 0.0, completes: str | None = None) -> Any:
             following = iter(states)
 
             class Host:
@@ -214,7 +214,7 @@ class TestTrigger:
                     return state
 
             async def first() -> Any:
-                return await anext(trigger.ChainStepTrigger("dag", "run", started).run())
+                return await anext(trigger.ChainStepTrigger("dag", "run", started, completes).run())
 
             monkeypatch.setattr(trigger, "host", lambda: Host)
             return asyncio.run(first())
@@ -248,7 +248,7 @@ class TestTrigger:
     def test_it_is_the_same_after_a_move_to_another_triggerer(self) -> None:
         from svops_plugin.orchestration.trigger import ChainStepTrigger
 
-        path, arguments = ChainStepTrigger("dag", "run", 5.0).serialize()
+        path, arguments = ChainStepTrigger("dag", "run", 5.0, "controller").serialize()
         module, _, name = path.rpartition(".")
         again = getattr(import_module(module), name)(**arguments)
         assert again.serialize() == (path, arguments)

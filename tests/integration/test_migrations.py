@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.event import listen
 from sqlalchemy.exc import IntegrityError
 
 from svops_plugin.domain.entities import Execution, utcnow
@@ -63,18 +64,24 @@ def test_an_upgrade_keeps_what_is_there(engine: Engine) -> None:
         assert connection.scalar(text("SELECT count(*) FROM svops_dataset")) == 1
 
 
+def require_head(engine: Engine) -> None:
+    """Open a unit of work as every process does first."""
+    with SqlUnitOfWork(engine, migrations.Guard()) as uow:
+        uow.ping()
+
+
 def test_an_empty_database_is_refused_with_the_command_that_mends_it(empty_engine: Engine) -> None:
     with pytest.raises(ConfigurationProblem, match=r"revision \(empty\).*run: svops db upgrade"):
-        migrations.require_head(empty_engine)
+        require_head(empty_engine)
 
 
 def test_another_revision_is_refused_with_the_command_that_mends_it(empty_engine: Engine) -> None:
     migrations.upgrade(empty_engine)
-    migrations.require_head(empty_engine)
+    require_head(empty_engine)
     with empty_engine.begin() as connection:
         connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = '0000'"))  # noqa: S608
     with pytest.raises(ConfigurationProblem, match=rf"revision 0000.*{migrations.HEAD}.*svops db upgrade"):
-        migrations.require_head(empty_engine)
+        require_head(empty_engine)
 
 
 def test_a_database_that_does_not_answer_is_no_old_schema(
@@ -83,7 +90,17 @@ def test_a_database_that_does_not_answer_is_no_old_schema(
     postgresql.close(empty_postgresql)
     engine = make_engine(postgresql.url(empty_postgresql), pooled=False)
     with pytest.raises(Unavailable, match="does not answer"):
-        migrations.require_head(engine)
+        require_head(engine)
+
+
+def test_a_schema_that_was_right_is_not_asked_for_again(engine: Engine) -> None:
+    guard = migrations.Guard()
+    asked: list[str] = []
+    listen(engine, "before_cursor_execute", lambda *args: asked.append(args[2]))
+    for _ in range(3):
+        with SqlUnitOfWork(engine, guard) as uow:
+            uow.ping()
+    assert sum(migrations.VERSION_TABLE in statement for statement in asked) == 1
 
 
 @pytest.mark.parametrize("url", ["mysql://root@localhost/svops", "oracle://localhost/svops"])

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import Any, ClassVar
 
 import pytest
 from sqlalchemy import Engine
 from sqlalchemy.event import listen, remove
 
 from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.ports import DagRunState
-from svops_plugin.domain.entities import Execution
+from svops_plugin.domain.entities import Execution, Json
 from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.integration.desk import CHAIN, Desk, cause
 
@@ -166,6 +168,18 @@ class TestEnds:
         assert desk.states(execution)[1:] == ["skipped", "skipped"]
         assert CONTROLLER in (desk.task(task).status_reason or "")
 
+    def test_a_chain_that_took_too_long_whose_callback_was_lost(self, desk: Desk) -> None:
+        """The controller's run ended five seconds after it began, which is what it was given."""
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        desk.set_controller(execution, "failed")
+        monitor = Monitor(desk.transactions, desk.airflow, desk.service, timedelta(seconds=5))
+        monitor.tick()
+        assert desk.standing(execution) == ("failed", "failed", ["cancelled", "skipped", "skipped"])
+        assert "did not end within 0:00:05" in (desk.execution(execution.id).error or {})["message"]
+        monitor.tick()
+        assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
+
     def test_the_controller_set_to_success_by_hand_too_early(self, desk: Desk) -> None:
         task = desk.new_task()
         execution = desk.execute(task)
@@ -220,6 +234,112 @@ class TestEnds:
         desk.monitor.tick()
         assert (desk.execution(execution.id).error or {})["message"] == "the callback was first"
         assert [event.type for event in desk.events()].count("task.failed") == 1
+
+
+class TestPaused:
+    """Somebody pauses a DAG while a chain needs it: the chain waits, and says for what."""
+
+    def messages(self, desk: Desk, execution: Execution) -> list[str]:
+        return [run.message for run in desk.runs(execution)]
+
+    def test_a_step_that_waits_says_so_and_goes_on(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "queued")
+        desk.airflow.paused = {"prepare"}
+        before = desk.last_event()
+        settle(desk)
+        words = "waiting: prepare is paused; unpause it in Airflow"
+        assert self.messages(desk, execution) == [words, "", ""]
+        (event,) = desk.events(before)
+        assert (event.type, event.data["progress"]["message"]) == ("workflow.progress", words)
+        desk.airflow.paused = set()
+        settle(desk)
+        assert self.messages(desk, execution) == ["", "", ""]
+        assert desk.standing(execution) == ("running", "running", ["queued"] * 3)
+
+    def test_a_paused_controller(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.airflow.paused = {CONTROLLER}
+        settle(desk)
+        assert {message.split(";")[0] for message in self.messages(desk, execution)} == {
+            f"waiting: {CONTROLLER} is paused"
+        }
+
+    def test_what_the_pipeline_says_stays(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.tracker(desk.begin(execution, 1)).progress(1, 1, "fold")
+        settle(desk)
+        assert self.messages(desk, execution)[0] == "fold (1/1)"
+
+
+class TestCauses:
+    """What a failure's own report does not know, the monitor looks up in the log."""
+
+    CAUSE: ClassVar[Json] = {**cause("prepare", "ValueError: no labels"), "log_tail": ["line 1", "line 2"]}
+
+    def failed(self, desk: Desk, error: Json) -> Execution:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.begin(execution, 1)
+        desk.airflow.set("prepare", execution.step_run_id(1), "failed")
+        desk.controller.fail(execution.run_name, error)
+        desk.airflow.errors["prepare", execution.step_run_id(1)] = self.CAUSE
+        return execution
+
+    def test_where_the_report_names_no_task(self, desk: Desk) -> None:
+        execution = self.failed(desk, cause("prepare", "prepare ended as failed.", None))
+        settle(desk)
+        assert desk.execution(execution.id).error == desk.runs(execution)[0].error == self.CAUSE
+
+    def test_the_end_of_the_log_where_it_does(self, desk: Desk) -> None:
+        known = cause("prepare", "the first cause", "the_task")
+        execution = self.failed(desk, known)
+        settle(desk)
+        assert desk.execution(execution.id).error == {**known, "log_tail": ["line 1", "line 2"]}
+        assert desk.runs(execution)[0].error == {**known, "log_tail": ["line 1", "line 2"]}
+
+    def test_where_no_log_can_be_read(self, desk: Desk) -> None:
+        execution = self.failed(desk, cause("prepare", "failed", None))
+        desk.airflow.errors.clear()
+        settle(desk)
+        assert (desk.execution(execution.id).error or {})["message"] == "failed"
+
+
+class TestStrays:
+    @pytest.mark.parametrize("position", [1, 2])
+    def test_what_still_runs_when_its_execution_has_failed_is_stopped(
+        self, desk: Desk, position: int
+    ) -> None:
+        """The step's task was lost, or somebody failed it: Airflow leaves the run that it waited for."""
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        desk.controller.fail(execution.run_name, cause(CHAIN[position - 1], "lost", None))
+        desk.monitor.tick()
+        assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
+        settle(desk)
+
+
+class TestDefects:
+    def test_what_is_wrong_with_one_execution_keeps_no_other_waiting(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bad, good = desk.execute(desk.new_task("bad")), desk.execute(desk.new_task("good"))
+        for execution in (bad, good):
+            desk.set_controller(execution, "failed")
+        monitor = desk.monitor
+        repair = monitor._repair
+
+        def defective(seen: Execution, *rest: Any) -> list[str]:
+            if seen.id == bad.id:
+                raise TypeError("a defect")
+            return repair(seen, *rest)
+
+        monkeypatch.setattr(monitor, "_repair", defective)
+        monitor.tick()
+        assert desk.standing(good)[:2] == ("failed", "failed")
+        assert f"Execution {bad.id} could not be repaired" in caplog.text
 
 
 class TestTriggers:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.triggers.base import TaskSuccessEvent
 
+from svops_plugin.application import chain
 from svops_plugin.application.executions import CONTROLLER
-from svops_plugin.bootstrap import Services, services
+from svops_plugin.application.tasks import found_task
+from svops_plugin.bootstrap import Services, host, services
 from svops_plugin.domain.entities import DataType, utcnow
+from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
+from svops_plugin.domain.states import RunStatus
 from svops_plugin.orchestration import controller, pipeline
 from svops_plugin.orchestration.step import ChainStepOperator, controller_run
+from svops_plugin.orchestration.trigger import ChainStepTrigger
 from tests.conftest import OUTPUT
 
 FIRST, SECOND, THIRD = CHAIN = ("data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example")
@@ -58,6 +66,25 @@ def child(svops: Services, context: dict[str, Any], position: int) -> dict[str, 
     dag_id = CHAIN[position - 1]
     step = svops.controller.begin_step(controller_run(context["dag_run"]), position, dag_id)
     return {"dag_run": SimpleNamespace(dag_id=dag_id, run_id=step.run_id, conf=step.conf)}
+
+
+@pytest.fixture
+def child_succeeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every DAG run that a trigger asks for has succeeded."""
+
+    async def state(*_: str) -> str:
+        return "success"
+
+    monkeypatch.setattr(host(), "child_state", state)
+
+
+def await_trigger(trigger: ChainStepTrigger) -> list[Any]:
+    """Return the events of a trigger, run to its end in a loop as the triggerer's."""
+
+    async def events() -> list[Any]:
+        return [event async for event in trigger.run()]
+
+    return asyncio.run(events())
 
 
 def states(svops: Services, task_id: int) -> tuple[str, list[str]]:
@@ -130,16 +157,66 @@ class TestController:
         controller.fail_execution({"run_id": "manual__2", "exception": ValueError("it failed")})
         assert states(svops, task_id) == ("running", ["queued"] * 3)
 
-    def test_completes(self, svops: Services, dataset_folder: Path) -> None:
+    def test_the_last_step_completes_the_execution_from_the_triggerer(
+        self,
+        svops: Services,
+        dataset_folder: Path,
+        child_succeeds: None,  # noqa: ARG002
+    ) -> None:
         task_id, context = by_hand(svops, dataset_folder)
-        assert controller.complete(**context)["output_path"] == f"{OUTPUT}/task_{task_id}/1"
+        for position in (2, 3):
+            run = child(svops, context, position)["dag_run"]
+        (event,) = await_trigger(ChainStepTrigger(THIRD, run.run_id, 0.0, context["run_id"]))
+        assert isinstance(event, TaskSuccessEvent)
         assert states(svops, task_id) == ("completed", ["success"] * 3)
+
+    @pytest.mark.parametrize("ended", ["stopped", "unknown"])
+    def test_what_cannot_be_completed_from_the_triggerer_is_left_to_the_monitor(
+        self,
+        svops: Services,
+        dataset_folder: Path,
+        child_succeeds: None,  # noqa: ARG002
+        ended: str,
+    ) -> None:
+        task_id, context = by_hand(svops, dataset_folder)
+        svops.controller.fail(context["run_id"], failure(FIRST, "first"))
+        completes = context["run_id"] if ended == "stopped" else "manual__other"
+        (event,) = await_trigger(ChainStepTrigger(THIRD, "run", 0.0, completes))
+        assert isinstance(event, TaskSuccessEvent)
+        assert states(svops, task_id)[0] == "failed"
+
+    def test_a_reused_last_step_completes_the_execution(self, svops: Services, dataset_folder: Path) -> None:
+        """Somebody failed the controller's run when all three DAGs had succeeded: nothing is left to run."""
+        task_id, context = by_hand(svops, dataset_folder)
+        with svops.transactions() as uow:
+            task = found_task(uow.tasks.lock(task_id), task_id)
+            for run in uow.runs.of_execution(task.last_execution_id or 0):
+                chain.end_run(uow, task, run, RunStatus.SUCCESS)
+        svops.controller.fail(context["run_id"], failure(CONTROLLER, "set to failed"))
+        run = controllers_run("manual__1", {"task_id": task_id})
+        run.clear_number, run.start_date = 1, utcnow()
+        for position, dag_id in enumerate(CHAIN, start=1):
+            assert states(svops, task_id)[0] == ("failed" if position == 1 else "running")
+            step = ChainStepOperator(task_id="step", trigger_dag_id=dag_id, position=position)
+            step.execute({"dag_run": run, "run_id": run.run_id})
+        assert states(svops, task_id) == ("completed", ["reused"] * 3)
 
     def test_the_dags_own_callback_blames_the_controller(self, svops: Services, dataset_folder: Path) -> None:
         task_id, context = by_hand(svops, dataset_folder)
-        controller.fail_execution({**context, "reason": "timed_out"})
+        controller.fail_execution({**context, "reason": "task_failure"})
         assert states(svops, task_id) == ("failed", ["skipped"] * 3)
-        assert svops.tasks.get(OPERATOR, task_id).status_reason == f"{CONTROLLER}: timed_out"
+        assert svops.tasks.get(OPERATOR, task_id).status_reason == f"{CONTROLLER}: task_failure"
+
+    def test_a_chain_that_takes_too_long(
+        self, svops: Services, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Airflow ends the run after its timeout, and calls the DAG's callback with this reason."""
+        monkeypatch.setenv("AIRFLOW__SVOPS__EXECUTION_TIMEOUT", "5400")
+        assert controller.controller_dag().dagrun_timeout == timedelta(hours=1.5)
+        task_id, context = by_hand(svops, dataset_folder)
+        controller.fail_execution({**context, "reason": "timed_out"})
+        reason = svops.tasks.get(OPERATOR, task_id).status_reason or ""
+        assert "did not end within 1:30:00 ([svops] execution_timeout)" in reason
 
 
 class TestPipelines:

@@ -121,6 +121,7 @@ class MetadataReader:
 
     def states(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
         """Return what Airflow knows of each run that exists: two queries, however many."""
+        from airflow.models.dag import DagModel
         from airflow.models.dagrun import DagRun
         from airflow.models.taskinstance import TaskInstance
         from airflow.utils.state import State as AirflowState
@@ -139,13 +140,20 @@ class MetadataReader:
                 )
             }
             rows = session.execute(
-                select(DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date, DagRun.end_date).where(
-                    tuple_(DagRun.dag_id, DagRun.run_id).in_(keys)
+                select(
+                    DagRun.dag_id,
+                    DagRun.run_id,
+                    DagRun.state,
+                    DagRun.start_date,
+                    DagRun.end_date,
+                    DagModel.is_paused,
                 )
+                .outerjoin(DagModel, DagModel.dag_id == DagRun.dag_id)
+                .where(tuple_(DagRun.dag_id, DagRun.run_id).in_(keys))
             )
             return {
                 (row[0], row[1]): DagRunState(
-                    str(row[2]), row[3], row[4], *counts.get((row[0], row[1]), (0, 0))
+                    str(row[2]), row[3], row[4], *counts.get((row[0], row[1]), (0, 0)), bool(row[5])
                 )
                 for row in rows
             }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 
 from sqlalchemy import text
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -40,9 +41,13 @@ EVENT_CHANNEL = "svops_event"
 
 
 class SqlUnitOfWork:
-    """A unit of work on an engine; see :class:`svops_plugin.application.ports.UnitOfWork`."""
+    """A unit of work on an engine; see :class:`svops_plugin.application.ports.UnitOfWork`.
 
-    def __init__(self, engine: Engine) -> None:
+    :param guard: looks at the connection first, and may refuse it
+    """
+
+    def __init__(self, engine: Engine, guard: Callable[[Connection], None] | None = None) -> None:
+        self._guard = guard
         self._session = Session(engine, future=True, expire_on_commit=False)
         self._events: list[Event] = []
         self.datasets: Datasets = SqlDatasets(self._session)
@@ -65,6 +70,12 @@ class SqlUnitOfWork:
 
     def __enter__(self) -> SqlUnitOfWork:
         """Begin; the first statement takes a connection."""
+        if self._guard is not None:
+            try:
+                self._guard(self._session.connection())
+            except Exception as error:
+                self.__exit__(type(error), error, error.__traceback__)
+                raise
         return self
 
     def __exit__(

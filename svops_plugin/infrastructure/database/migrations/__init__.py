@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
 
 from svops_plugin.domain.errors import ConfigurationProblem
 from svops_plugin.infrastructure.database.unit_of_work import raise_refusal
@@ -38,12 +38,20 @@ def current(engine: Engine) -> str | None:
     """
     try:
         with engine.connect() as connection:
-            if not inspect(connection).has_table(VERSION_TABLE):
-                return None
-            found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+            return _revision(connection)
     except SQLAlchemyError as failure:
         raise_refusal(failure)
         raise
+
+
+def _revision(connection: Connection) -> str | None:
+    try:
+        found = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608
+    except (ProgrammingError, OperationalError):
+        connection.rollback()
+        if inspect(connection).has_table(VERSION_TABLE):
+            raise
+        return None
     return None if found is None else str(found)
 
 
@@ -63,15 +71,27 @@ def downgrade(engine: Engine, revision: str) -> None:
         command.downgrade(_config(connection), revision)
 
 
-def require_head(engine: Engine) -> None:
+def require_head(connection: Connection) -> None:
     """Refuse to work on another schema than this version's.
 
     :raises ConfigurationProblem: with the command that mends it
-    :raises Unavailable: if the database does not answer
     """
-    present = current(engine)
+    present = _revision(connection)
     if present != HEAD:
         raise ConfigurationProblem(
             f"SVOps' database is at revision {present or '(empty)'}, this version needs {HEAD}; "
             "run: svops db upgrade"
         )
+
+
+class Guard:
+    """Looks at the schema of a database until it has been found right once."""
+
+    def __init__(self) -> None:
+        self._right = False
+
+    def __call__(self, connection: Connection) -> None:
+        """See :func:`require_head`."""
+        if not self._right:
+            require_head(connection)
+            self._right = True
