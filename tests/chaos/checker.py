@@ -1,7 +1,7 @@
 """Finds what SVOps says of its chains and is not so.
 
-Both databases are read by SQL, in the two transactions that the caller opened, and compared with each other and with
-the notes of the processes that ran. It is for a moment at which every chain should have come to its end.
+Both databases are read by SQL, in the two transactions that the caller opened, and compared with each other
+and with the notes of the processes that ran. It is for a moment at which every chain should have ended.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def facts(svops: Connection, metadata: Connection, starts: Sequence[Start]) -> F
         tasks=svops.execute(text("SELECT id, status, last_execution_id FROM svops_task ORDER BY id")).all(),
         executions=svops.execute(text("SELECT * FROM svops_execution ORDER BY id")).all(),
         runs=svops.execute(
-            text(
-                "SELECT * FROM svops_workflow_run WHERE execution_id IS NOT NULL ORDER BY execution_id, position"
-            )
+            text("SELECT * FROM svops_workflow_run WHERE execution_id IS NOT NULL ORDER BY id")
         ).all(),
         dag_runs={(run.dag_id, run.run_id): run for run in dag_runs},
         events=Counter(tuple(event) for event in events),
@@ -167,8 +165,9 @@ def no_step_starts_after_a_failed_or_stopped_one(known: Facts) -> Iterator[str]:
     runs = {run.dag_run_id: run for run in known.runs}
     for start in known.starts:
         run = runs.get(start.run_id)
-        end = ends[run.execution_id] if run else None
-        if end is None or start.at > end.timestamp():
+        if run is None:
+            yield f"{start.run_id} began and is no run of SVOps'."
+        elif (end := ends[run.execution_id]) is not None and start.at > end.timestamp():
             yield f"Try {start.try_number} of {start.run_id} began after the end of its execution ({end})."
 
 

@@ -1,15 +1,15 @@
 """Six chains at once, each held in another phase of its life, until they are let go together.
 
-=============== ============================================================ =================================
-phase           the chain stands                                             held by
-=============== ============================================================ =================================
-claim           in its first step, which has not yet claimed the task        a lock on the task's row
-before trigger  in the API server, claimed, before the controller has a run  a lock on the controller's version
-child queued    before a DAG whose run waits for the scheduler               pausing that DAG
-child running   in a task of a DAG                                           the DAG's gate
-between steps   in a step whose DAG has no run yet, the one before has ended a lock on the task's row
-complete        in the controller's last task                                a lock on the task's row
-=============== ============================================================ =================================
+============== ========================================================= ===================================
+phase          the chain stands                                          held by
+============== ========================================================= ===================================
+claim          in its first step, which has not yet claimed the task     a lock on the task's row
+before trigger in the API server, claimed, its controller without a run  a lock on the controller's version
+child queued   before a DAG whose run waits for the scheduler            pausing that DAG
+child running  in a task of a DAG                                        the DAG's gate
+between steps  in a step whose own DAG has no run yet, but that before   a lock on the task's row
+complete       after its last DAG has succeeded                          a lock on the task's row
+============== ========================================================= ===================================
 
 Every lock is one that the code meets anyway, so that it waits where it would have been.
 """
@@ -97,15 +97,15 @@ class Formation:
         )
         for chain in (queued, self.chains[Phase.CHILD_RUNNING], between, last):
             self.stack.until(lambda chain=chain: self._is_at_gate(chain), f"{chain}")
-        self._pause(CHAIN[queued.position - 1], paused=True)
         for chain in (between, last):
             self._lock_task(chain)
-        for chain in (queued, between, last):
             self.stack.gates.open(chain.task_id, chain.gate)
-        steps = [(self.chains[Phase.CLAIM], 1), (between, between.position), (last, LAST + 1)]
-        for chain, step in steps:
-            self.stack.until(lambda chain=chain, step=step: self._is_in_step(chain, step), f"{chain}")
-        self.stack.until(lambda: self._has_queued_run(queued), f"{queued}")
+        for chain in (self.chains[Phase.CLAIM], between):
+            self.stack.until(lambda chain=chain: self._is_in_step(chain), f"{chain}")
+        self.stack.until(lambda: self._state_of_run(last) == "success", f"{last}")
+        self._pause(CHAIN[queued.position - 1], paused=True)  # nothing of a paused DAG ends, either
+        self.stack.gates.open(queued.task_id, queued.gate)
+        self.stack.until(lambda: self._state_of_run(queued) == "queued", f"{queued}")
 
     def let_go(self) -> None:
         """Free all that the test itself holds; what is in a database that is gone is free already."""
@@ -158,11 +158,10 @@ class Formation:
         runs = [start.run_id for start in self.stack.gates.starts()]
         return any(run.startswith(prefix) and run.endswith(suffix) for run in runs)
 
-    def _is_in_step(self, chain: Chain, number: int) -> bool:
-        step = f"{number}_{CHAIN[number - 1]}" if number <= LAST else "complete"
-        run_id = (
-            _by_hand(chain) if chain.phase is Phase.CLAIM and self.by_hand else self._controller_run(chain)
-        )
+    def _is_in_step(self, chain: Chain) -> bool:
+        by_hand = chain.phase is Phase.CLAIM and self.by_hand
+        run_id = _by_hand(chain) if by_hand else self._controller_run(chain)
+        step = f"{chain.position}_{CHAIN[chain.position - 1]}"
         query = """
             SELECT count(*) FROM task_instance
             WHERE dag_id = :dag_id AND run_id = :run_id AND task_id = :step AND state = 'running'"""
@@ -172,10 +171,9 @@ class Formation:
         query = "SELECT controller_run_id FROM svops_execution WHERE task_id = :of ORDER BY id DESC LIMIT 1"
         return scalar(self.stack.svops, query, of=chain.task_id)
 
-    def _has_queued_run(self, chain: Chain) -> bool:
+    def _state_of_run(self, chain: Chain) -> Any:
         run_id = f"{self._controller_run(chain)}__{chain.position}_{CHAIN[chain.position - 1]}"
-        query = "SELECT state = 'queued' FROM dag_run WHERE run_id = :run_id"
-        return bool(scalar(self.stack.metadata, query, run_id=run_id))
+        return scalar(self.stack.metadata, "SELECT state FROM dag_run WHERE run_id = :run_id", run_id=run_id)
 
 
 def _by_hand(chain: Chain) -> str:

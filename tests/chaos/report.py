@@ -11,7 +11,10 @@ from typing import Any
 class Report:
     """What was done to how many chains.
 
-    :param seconds: of each chain that had not ended when the killed component was back, how long after that it had
+    :param seconds: to repair each chain; see `tests.chaos.test_kills`
+    :param dying: from each six stops to the end of the last process
+    :param slowest: the longest repair, and of what
+    :param logs: where logs were kept
     """
 
     seed: int

@@ -1,7 +1,8 @@
 """A stack as ``svops up`` starts it, whose processes can be killed and started again one by one.
 
-It differs from that stack in its DAGs and in how soon Airflow itself takes notice of a dead process (``SOONER``),
-for SVOps can only tell what Airflow has noticed. Both are settings of Airflow's.
+It differs from that stack in its DAGs and in how soon Airflow itself takes notice of a dead process
+(``SOONER`` and ``UNLOCK``), for SVOps can only tell what Airflow has noticed. These are settings of Airflow's
+and of PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -64,9 +65,15 @@ SOONER = {
     "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
 }
 
+# Where only a scheduler's first process is killed, the orphaned workers of its LocalExecutor keep its
+# connection open, and what it had locked stays locked: the next scheduler passes over those DAG runs for ever.
+# So the server ends a transaction in which nobody does anything.
+UNLOCK = "ALTER DATABASE airflow SET idle_in_transaction_session_timeout = '8s'"
+PATIENT = {"options": "-c idle_in_transaction_session_timeout=0"}  # the suite's own locks
+
 
 class Keeper:
-    """Starts, kills and starts again what a supervisor runs; whatever ends by itself is started again, too."""
+    """Starts, kills and starts again what a supervisor runs, and also what has ended by itself."""
 
     def __init__(self, supervisor: Supervisor, home: Home) -> None:
         self._supervisor = supervisor
@@ -261,26 +268,22 @@ def running(folder: Path) -> Iterator[Stack]:
         with Supervisor(queue.SimpleQueue(), home.logs, variables, lock=home.lock) as supervisor:
             keeper = Keeper(supervisor, home)
             password = prepared(supervisor, keeper)
-            began = time.time()
-            for name in keeper.names[1:]:
-                keeper.start(name)
-            url = base_url(LOOPBACK, port)
-            metadata = make_url(variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+            url, metadata = (
+                base_url(LOOPBACK, port),
+                make_url(variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]),
+            )
             with (
                 httpx.Client(base_url=f"{url}/svops/api/v1", timeout=120, trust_env=False) as api,
                 httpx.Client(base_url=f"{url}/api/v2", timeout=120, trust_env=False) as airflow,
             ):
-                stack = Stack(
-                    keeper,
-                    home,
-                    Gates(notes),
-                    api,
-                    airflow,
-                    create_engine(metadata.set(database="svops"), poolclass=NullPool),
-                    create_engine(metadata, poolclass=NullPool),
-                )
-                for name in keeper.names[1:]:
-                    stack.back(name, began)
+                databases = [
+                    create_engine(metadata.set(database=name), poolclass=NullPool, connect_args=PATIENT)
+                    for name in ("svops", "airflow")
+                ]
+                stack = Stack(keeper, home, Gates(notes), api, airflow, *databases)
+                with stack.metadata.begin() as connection:
+                    connection.execute(text(UNLOCK))
+                stack.restart(*keeper.names[1:])
                 settle_in(stack, password)
                 yield stack
 

@@ -1,10 +1,10 @@
 """Whatever is killed, and whenever: every chain comes to the end that its DAG runs have.
 
-Every blow meets six chains, each in another phase, so that as many blows as there are victims meet every phase with every
-victim. From the moment that the victim is back (an API server answers, PostgreSQL accepts connections, the others have
-written their first heartbeat; of a task's process, which nobody starts again, that it is dead) to the commit that ends
-the execution is the time to repair a chain. It holds all that is left of the chain's own work; chains that ended earlier
-are not counted.
+Every blow meets six chains, each in another phase; as many blows as there are victims meet every phase with
+every victim. The time to repair a chain begins when the victim is back: an API server answers, PostgreSQL
+accepts connections, a DAG processor has parsed, the others have written their first heartbeat; a task's
+process, which nobody starts again, is dead. It ends with the commit that ends the execution, so it holds all
+that was left of the chain's own work. Chains that ended before are not counted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whenever a chain is stopped: it ends as cancelled, nothing of it survives, and nothing of it begins later."""
+"""Whenever a chain is stopped, it ends as cancelled, no process of it survives, and nothing begins later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_a_stop_in_each_phase(stack: Stack, report: Report, seed: int, number: int) -> None:
-    """Stop six chains at once; three of the stops wait for a lock, behind what holds the chain in its phase."""
+    """Stop six chains at once; three of the stops wait for a lock, behind what waits for it in its phase."""
     random = Random(f"{seed} {number}")
     with (
         ThreadPoolExecutor(len(Phase)) as pool,

@@ -1,7 +1,7 @@
 """The DAGs of the chain. Each has one task, which notes that it has begun and waits until it is let go.
 
-The first and the third tell SVOps that they have begun, as SVOps' own pipelines do; the second knows nothing of SVOps.
-The second does not try again, so that what kills its process fails its chain.
+The first and the third tell SVOps that they have begun, as SVOps' own pipelines do. The second knows nothing
+of SVOps, and does not try again, so that what kills its process fails its chain.
 """
 
 import os

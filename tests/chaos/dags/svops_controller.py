@@ -1,4 +1,4 @@
-"""An Airflow DAG: the controller as it is, or without its callbacks where the environment says that they get lost."""
+"""An Airflow DAG: the controller as it is, or without callbacks where the environment says they are lost."""
 
 import os
 
