@@ -40,7 +40,7 @@ def test_after_a_kill_every_chain_ends_right(
         if (seconds := end.timestamp() - back) > 0:
             report.seconds.append(seconds)
             report.slowest = max(report.slowest, (seconds, f"{number}-{victim}, task {task_id}"))
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
 
 
 def failing(formation: Formation, random: Random) -> dict[int, int]:

@@ -38,7 +38,7 @@ def test_a_stop_in_each_phase(stack: Stack, report: Report, seed: int, number: i
         report.dying.append(time.time() - stopped)
     report.stops += len(codes)
     states = {phase: status(stack, chain.task_id) for phase, chain in formation.chains.items()}
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     just_completed = {Phase.COMPLETE: 409} if states[Phase.COMPLETE] == "completed" else {}
     assert codes == {**dict.fromkeys(Phase, 200), **just_completed}
     assert states == {**dict.fromkeys(Phase, "cancelled"), **dict.fromkeys(just_completed, "completed")}
