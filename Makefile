@@ -55,6 +55,10 @@ load: $(INSTALLED)  ## a hundred tasks at once
 bench: $(INSTALLED)  ## what a chain costs beside other ways to run one
 	$(BIN)/python benchmarks/chain_overhead.py $(ARGS)
 
+.PHONY: tick
+tick: $(INSTALLED)  ## what a look of the monitor costs with 3,000 runs under way
+	$(BIN)/python benchmarks/monitor_tick.py $(ARGS)
+
 LOCKER := $(or $(UV),$(BIN)/uv)
 .PHONY: lock
 lock: requirements/airflow-3.3.in requirements/airflow-2.11.in | $(LOCKER)  ## resolve requirements/*.txt anew

@@ -18,7 +18,15 @@ from functools import partial
 from svops_plugin.application import chain
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
-from svops_plugin.application.ports import Airflow, DagRunState, Query, SeenRun, Transactions, UnitOfWork
+from svops_plugin.application.ports import (
+    ActiveRun,
+    Airflow,
+    DagRunState,
+    Query,
+    SeenRun,
+    Transactions,
+    UnitOfWork,
+)
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError, Unavailable
@@ -88,7 +96,8 @@ class Monitor:
         if not executions and not runs and not ended:
             return []
         keys = {(CONTROLLER, execution.controller_run_id) for execution in executions}
-        keys |= {(run.dag_id, run.dag_run_id) for run in [*runs, *left]}
+        keys |= {(run.dag_id, run.dag_run_id) for run in runs}
+        keys |= {(run.dag_id, run.dag_run_id) for run in left}
         known = self._airflow.states(keys)
         changes = []
         for what, repair in self._repairs(executions, runs, known):
@@ -100,10 +109,10 @@ class Monitor:
         return changes
 
     def _repairs(
-        self, executions: list[Execution], runs: list[WorkflowRun], known: Known
+        self, executions: list[Execution], runs: list[ActiveRun], known: Known
     ) -> Iterator[tuple[str, Callable[[], list[str]]]]:
         """Return what has to be brought up to date, by name."""
-        by_execution: dict[int | None, list[WorkflowRun]] = {}
+        by_execution: dict[int | None, list[ActiveRun]] = {}
         for run in runs:
             by_execution.setdefault(run.execution_id, []).append(run)
         for execution in executions:
@@ -149,7 +158,7 @@ class Monitor:
                     changes.append(f"{run.dag_id} {run.run_id}: noticed.")
         return changes
 
-    def _repair_alone(self, seen: WorkflowRun, state: DagRunState | None) -> list[str]:
+    def _repair_alone(self, seen: ActiveRun, state: DagRunState | None) -> list[str]:
         """Bring a run outside any chain up to date."""
         failed = state is not None and state.state == RunStatus.FAILED.value
         cause = self._airflow.cause(seen.dag_id, seen.dag_run_id) if failed else None
@@ -187,7 +196,7 @@ class Monitor:
         with self._transactions() as uow:
             return uow.leases.acquire(LEASE, self._holder, LEASE_SECONDS)
 
-    def _repair(self, seen: Execution, seen_runs: list[WorkflowRun], known: Known) -> list[str]:
+    def _repair(self, seen: Execution, seen_runs: list[ActiveRun], known: Known) -> list[str]:
         began = {run.id for run in seen_runs if run.status is RunStatus.RUNNING}
         controller = known.get((CONTROLLER, seen.controller_run_id))
         if seen.triggered_at is None and controller is None and seen.stop_requested_at is None:
@@ -229,7 +238,7 @@ def _attempt(what: str, repair: Callable[[], list[str]]) -> list[str]:
         return []
 
 
-def _differs(execution: Execution, runs: list[WorkflowRun], known: Known) -> bool:
+def _differs(execution: Execution, runs: list[ActiveRun], known: Known) -> bool:
     """Tell whether Airflow knows something of an execution that SVOps has not recorded."""
     controller = known.get((CONTROLLER, execution.controller_run_id))
     if execution.stop_requested_at is not None:
@@ -241,7 +250,7 @@ def _differs(execution: Execution, runs: list[WorkflowRun], known: Known) -> boo
     return any(_run_differs(run, known.get((run.dag_id, run.dag_run_id)), controller) for run in runs)
 
 
-def _run_differs(run: WorkflowRun, state: DagRunState | None, controller: DagRunState | None = None) -> bool:
+def _run_differs(run: ActiveRun, state: DagRunState | None, controller: DagRunState | None = None) -> bool:
     if _message(run, state, controller) != run.message:
         return True
     if state is None:
@@ -252,7 +261,7 @@ def _run_differs(run: WorkflowRun, state: DagRunState | None, controller: DagRun
     )
 
 
-def _message(run: WorkflowRun, state: DagRunState | None, controller: DagRunState | None) -> str:
+def _message(run: WorkflowRun | ActiveRun, state: DagRunState | None, controller: DagRunState | None) -> str:
     """Return what a run says: that somebody has paused what it waits for, or else its pipeline's words."""
     dag_id, waits_for = (run.dag_id, state) if state is not None else (CONTROLLER, controller)
     if waits_for is not None and waits_for.paused and waits_for.state not in ENDED:

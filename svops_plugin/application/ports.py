@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from svops_plugin.domain.entities import (
     Artifact,
@@ -22,7 +22,7 @@ from svops_plugin.domain.entities import (
     Workflow,
     WorkflowRun,
 )
-from svops_plugin.domain.states import State
+from svops_plugin.domain.states import RunStatus, State
 
 E = TypeVar("E")
 
@@ -99,7 +99,7 @@ class Executions(Stateful[Execution], Protocol):
         """Return the newest execution that a run of the controller DAG carries."""
 
     def active(self) -> list[Execution]:
-        """Return those that have not ended."""
+        """Return those that have not ended, without what they remember in JSON."""
 
     def ended_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
@@ -118,6 +118,20 @@ class Workflows(Repository[Workflow], Protocol):
         """Return the workflow of each DAG, registering those that are new."""
 
 
+class ActiveRun(NamedTuple):
+    """What has to be known of a run that has not ended to see whether it has changed; no more is loaded."""
+
+    id: int
+    execution_id: int | None
+    dag_id: str
+    dag_run_id: str
+    status: RunStatus
+    progress_done: int
+    progress_total: int
+    message: str
+    created_at: datetime
+
+
 class WorkflowRuns(Stateful[WorkflowRun], Protocol):
     """The DAG runs of workflows."""
 
@@ -130,7 +144,7 @@ class WorkflowRuns(Stateful[WorkflowRun], Protocol):
     def of_dag_run(self, dag_id: str, dag_run_id: str) -> WorkflowRun | None:
         """Return the run that goes by Airflow's names, held against writers."""
 
-    def active(self) -> list[WorkflowRun]:
+    def active(self) -> list[ActiveRun]:
         """Return those that have not ended."""
 
 

@@ -99,7 +99,7 @@ class TestWorkflows:
             assert found.position == 2
             assert uow.runs.of_dag_run("e", "r2") is None
             uow.runs.move(found, RunStatus.SUCCESS)
-            assert {run.position for run in uow.runs.active()} == {1, 3}
+            assert {run.dag_run_id for run in uow.runs.active()} == {"r1", "r3"}
 
     def test_two_runs_of_a_dag_have_two_names(self, transactions: Transactions) -> None:
         with pytest.raises(Conflict), transactions() as uow:  # noqa: PT012

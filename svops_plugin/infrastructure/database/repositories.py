@@ -6,24 +6,22 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import Table, exists, func, or_, select, text, type_coerce, update
+from sqlalchemy import JSON, Table, exists, func, or_, select, text, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql import ColumnElement
 
-from svops_plugin.application.ports import Page, Query
+from svops_plugin.application.ports import ActiveRun, Page, Query
 from svops_plugin.domain.entities import (
     Artifact,
     Dataset,
     Execution,
     IdempotencyKey,
     Metric,
-    RefreshToken,
     Task,
-    User,
     Workflow,
     WorkflowRun,
     utcnow,
@@ -115,8 +113,13 @@ class SqlRepository(Generic[E]):
         found: E | None = self.session.scalars(query).first()
         return found
 
-    def _all(self, *where: ColumnElement[bool], order: Iterable[Any] = ()) -> list[E]:
-        return list(self.session.scalars(select(self.kind).where(*where).order_by(*order)))
+    def _all(self, *where: ColumnElement[bool], order: Iterable[Any] = (), json: bool = True) -> list[E]:
+        """Return all that match; without ``json``, JSON columns are not loaded, and reading one raises."""
+        query = select(self.kind).where(*where).order_by(*order)
+        if not json:
+            columns = [c.name for c in self.table.c if isinstance(c.type, JSON)]
+            query = query.options(*(defer(getattr(self.kind, name), raiseload=True) for name in columns))
+        return list(self.session.scalars(query))
 
     def _where(self, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
         conditions: list[ColumnElement[bool]] = []
@@ -181,8 +184,8 @@ class SqlExecutions(SqlRepository[Execution]):
         return found[0] if found else None
 
     def active(self) -> list[Execution]:
-        """Return those that have not ended."""
-        return self._all(self.table.c.status == ExecutionStatus.RUNNING, order=[self.table.c.id])
+        """Return those that have not ended, without what they remember in JSON."""
+        return self._all(self.table.c.status == ExecutionStatus.RUNNING, order=[self.table.c.id], json=False)
 
     def ended_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
@@ -257,9 +260,14 @@ class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
         """Return the run that goes by Airflow's names."""
         return self._first(self.table.c.dag_id == dag_id, self.table.c.dag_run_id == dag_run_id)
 
-    def active(self) -> list[WorkflowRun]:
+    def active(self) -> list[ActiveRun]:
         """Return those that have not ended."""
-        return self._all(text("status IN ('queued', 'running')"), order=[self.table.c.id])  # type: ignore[arg-type]  # spelled as the partial index is
+        columns = [self.table.c[name] for name in ActiveRun._fields]
+        active = text("status IN ('queued', 'running')")  # spelled as the partial index is
+        return [
+            ActiveRun(*row)
+            for row in self.session.execute(select(*columns).where(active).order_by(self.table.c.id))
+        ]
 
 
 class SqlTracking:
@@ -304,53 +312,6 @@ class SqlTracking:
         c = tables.artifact.c
         query = select(Artifact).where(c.execution_id == execution_id).order_by(c.name)
         return list(self.session.scalars(query))
-
-
-class SqlUsers:
-    """SVOps' integer ids of the auth manager's users, and their refresh tokens."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def identify(self, subject: str, username: str) -> User:
-        """Return the user with this subject, registering a new one.
-
-        An auth manager whose subjects are integers (Flask-AppBuilder's) lends its own ids, so that a user has
-        one id everywhere; the others' users, and those whose id another manager's user has, get the next one.
-        """
-        while True:
-            found = self.session.scalars(select(User).where(tables.user.c.subject == subject)).first()
-            if found is not None:
-                found.username = username
-                return found
-            user_id = int(subject) if subject.isascii() and subject.isdigit() else 0
-            if not 0 < user_id <= LARGEST_ID or self.session.get(User, user_id) is not None:
-                user_id = int(self.session.scalar(select(func.max(tables.user.c.id))) or 0) + 1
-            insert_missing(
-                self.session, tables.user, {"id": user_id, "subject": subject, "username": username}
-            )
-
-    def named(self, username: str) -> User | None:
-        """Return the user with this name, if SVOps has met them."""
-        return self.session.scalars(select(User).where(tables.user.c.username == username)).first()
-
-    def add_refresh_token(self, token: RefreshToken) -> None:
-        """Write a new refresh token."""
-        self.session.add(token)
-
-    def refresh_token(self, digest: str) -> RefreshToken | None:
-        """Return the token with this digest, its row held."""
-        query = select(RefreshToken).where(tables.refresh_token.c.digest == digest).with_for_update()
-        return self.session.scalars(query).first()
-
-    def revoke_family(self, family: str) -> None:
-        """End every refresh token that descends from the same login."""
-        c = tables.refresh_token.c
-        self.session.execute(
-            update(tables.refresh_token)
-            .where(c.family == family, c.revoked_at.is_(None))
-            .values(revoked_at=utcnow())
-        )
 
 
 class SqlIdempotencyKeys:

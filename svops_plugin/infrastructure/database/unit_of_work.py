@@ -31,10 +31,10 @@ from svops_plugin.infrastructure.database.repositories import (
     SqlLeases,
     SqlTasks,
     SqlTracking,
-    SqlUsers,
     SqlWorkflowRuns,
     SqlWorkflows,
 )
+from svops_plugin.infrastructure.database.users import SqlUsers
 
 EVENT_LOCK = 0x53564F50  # "SVOP": the advisory lock that makes event ids visible in their order
 EVENT_CHANNEL = "svops_event"
