@@ -52,6 +52,21 @@ class TestStop:
         kinds = Counter(event.type for event in desk.events(before))
         assert (kinds["task.cancelled"], kinds["workflow.stopped"], kinds["workflow.skipped"]) == (1, 1, 1)
 
+    def test_what_has_begun_unnoticed_is_cancelled_too(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "running")
+        desk.service.stop(OPERATOR, execution.task_id)
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["cancelled", "skipped", "skipped"])
+
+    def test_what_has_succeeded_unnoticed_stays_so(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "success")
+        desk.airflow.set("train", execution.step_run_id(2), "queued")
+        desk.service.stop(OPERATOR, execution.task_id)
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["success", "skipped", "skipped"])
+
     def test_one_that_meets_a_step_just_triggering_waits_and_stops_what_was_triggered(
         self, desk: Desk
     ) -> None:
