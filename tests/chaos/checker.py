@@ -125,6 +125,9 @@ def executions_say_what_their_dag_runs_say(known: Facts) -> Iterator[str]:
 
 def runs_say_what_airflow_says(known: Facts) -> Iterator[str]:
     for run in known.runs:
+        waited = run.status == "skipped" and _state(known.dag_run_of(run)) == "failed"
+        if waited and not any(start.run_id == run.dag_run_id for start in known.starts):
+            continue
         if run.status in SAME_IN_AIRFLOW and _state(known.dag_run_of(run)) != SAME_IN_AIRFLOW[run.status]:
             yield f"Run {run.dag_run_id} is {run.status}, in Airflow {_state(known.dag_run_of(run))}."
 
@@ -161,6 +164,9 @@ def no_step_starts_after_a_failed_or_stopped_one(known: Facts) -> Iterator[str]:
                     continue
                 if _state(ended) != "success" or ended is None or ended.end_date > dag_run.queued_at:
                     yield f"{run.dag_run_id} was triggered, {earlier.dag_run_id} had not succeeded."
+            asked = execution.stop_requested_at
+            if dag_run is not None and asked is not None and dag_run.queued_at > asked:
+                yield f"{run.dag_run_id} was triggered after a stop had been asked for."
             before.append(run)
     runs = {run.dag_run_id: run for run in known.runs}
     for start in known.starts:

@@ -66,8 +66,8 @@ SOONER = {
 }
 
 # Where only a scheduler's first process is killed, the orphaned workers of its LocalExecutor keep its
-# connection open, and what it had locked stays locked: the next scheduler passes over those DAG runs for good.
-# So the server ends a transaction in which nobody does anything.
+# connection open, and what it had locked stays locked: the next scheduler passes over those DAG runs. So the
+# server ends a transaction in which nobody does anything.
 UNLOCK = "ALTER DATABASE airflow SET idle_in_transaction_session_timeout = '8s'"
 PATIENT = {"options": "-c idle_in_transaction_session_timeout=0"}  # the suite's own locks
 
