@@ -30,6 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     chaos = parser.getgroup("chaos")
     chaos.addoption("--seed", type=int, default=1, help="what the chaos suite's chances come from")
     chaos.addoption("--kills", type=int, default=2, help="how many kills, with six chains each")
+    chaos.addoption(
+        "--at-most", type=float, help="seconds that the repair of a chain may take; any by default"
+    )
     chaos.addoption("--stops", type=int, default=6, help="how many stops, in sixes")
 
 

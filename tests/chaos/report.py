@@ -26,6 +26,12 @@ class Report:
     logs: str = ""
     slowest: tuple[float, str] = (0.0, "")
 
+    def add_kill(self, name: str, chains: int, seconds: list[float]) -> None:
+        self.kills += 1
+        self.chains += chains
+        self.seconds += seconds
+        self.slowest = max(self.slowest, (max(seconds, default=0.0), name))
+
     def numbers(self) -> dict[str, Any]:
         return {
             "seed": self.seed,

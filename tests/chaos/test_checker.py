@@ -33,7 +33,12 @@ def ended(stack: Stack) -> list[int]:
 OF_TASK = "(SELECT max(id) FROM svops_execution WHERE task_id = :task)"
 LAST_RUN = f"(SELECT max(id) FROM svops_workflow_run WHERE execution_id = {OF_TASK})"
 CHILD = "run_id LIKE 'svops__task_' || :task || '__%' AND dag_id = "
-COPY = "(dag_id, run_id, state, conf, queued_at, end_date, run_type, run_after, clear_number)"
+REST = "queued_at, end_date, run_type, run_after, clear_number"
+COPY = f"INSERT INTO dag_run (dag_id, run_id, state, conf, {REST})"
+AGAIN = f"{COPY} SELECT dag_id, run_id || '_again', state, conf, {REST} FROM dag_run WHERE {CHILD}"
+AFTER = f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), state, '{{}}', {REST} FROM dag_run"
+EVENT = "task_id, execution_id, actor, data, created_at"
+EVENTS = f"INSERT INTO svops_event (type, {EVENT}) SELECT type, {EVENT} FROM svops_event"
 
 # Whose chain (completed, failed, stopped), in which database, what, and the words that have to be found.
 PLANTS = {
@@ -101,28 +106,19 @@ PLANTS = {
     "a DAG runs twice": (
         0,
         "metadata",
-        (
-            f"INSERT INTO dag_run {COPY} SELECT dag_id, run_id || '_again', state, conf, queued_at, end_date, "
-            f"run_type, run_after, clear_number FROM dag_run WHERE {CHILD} 'held_3'"
-        ),
+        f"{AGAIN} 'held_3'",
         "2 DAG runs are for run",
     ),
     "the controller runs twice": (
         0,
         "metadata",
-        (
-            f"INSERT INTO dag_run {COPY} SELECT dag_id, run_id || '_again', state, conf, queued_at, end_date, "
-            f"run_type, run_after, clear_number FROM dag_run WHERE {CHILD} 'svops_controller'"
-        ),
+        f"{AGAIN} 'svops_controller'",
         "2 controller runs are for execution",
     ),
     "a DAG began after a failed one": (
         1,
         "metadata",
-        (
-            f"INSERT INTO dag_run {COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), state, '{{}}', "
-            f"end_date, end_date, run_type, run_after, clear_number FROM dag_run WHERE {CHILD} 'held_2'"
-        ),
+        f"{AFTER} WHERE {CHILD} 'held_2'",
         "had not succeeded",
     ),
     "a DAG began before the one before had ended": (
@@ -146,10 +142,7 @@ PLANTS = {
     "an event of the end comes twice": (
         1,
         "svops",
-        (
-            "INSERT INTO svops_event (type, task_id, execution_id, actor, data, created_at) SELECT type, task_id, "
-            f"execution_id, actor, data, now() FROM svops_event WHERE execution_id = {OF_TASK} AND type = 'task.failed'"
-        ),
+        f"{EVENTS} WHERE execution_id = {OF_TASK} AND type = 'task.failed'",
         "has 2 events task.failed",
     ),
     "an event of a run's end is missing": (
