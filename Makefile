@@ -47,6 +47,10 @@ lint: $(INSTALLED)  ## ruff, mypy and import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: chaos
+chaos: $(INSTALLED)  ## kill every process in every phase of a chain, stop chains, lose callbacks; ARGS goes to pytest
+	$(BIN)/python -m pytest tests/chaos --kills 16 --stops 54 --at-most 30 $(ARGS)
+
 .PHONY: load
 load: $(INSTALLED)  ## a hundred tasks at once
 	$(BIN)/python benchmarks/load.py $(ARGS)

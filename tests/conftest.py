@@ -26,6 +26,18 @@ from hypothesis import settings
 settings.register_profile("svops", deadline=None, database=None)  # no test of ours judges by seconds
 settings.load_profile("svops")
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options of the chaos suite; pytest reads them from here only."""
+    chaos = parser.getgroup("chaos")
+    chaos.addoption("--seed", type=int, default=1, help="what the chaos suite's chances come from")
+    chaos.addoption("--kills", type=int, default=2, help="how many kills, with six chains each")
+    chaos.addoption(
+        "--at-most", type=float, help="seconds that the repair of a chain may take; any by default"
+    )
+    chaos.addoption("--stops", type=int, default=6, help="how many stops, in sixes")
+
+
 HOME = Path(tempfile.mkdtemp(prefix="svops-tests-")).resolve()
 POSTGRESQL = HOME / "postgresql"
 DATA, OUTPUT = HOME / "data", HOME / "output"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from svops_plugin.application import chain
 from svops_plugin.application.ports import Transactions, UnitOfWork
@@ -12,6 +13,8 @@ from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
 from svops_plugin.domain.states import ExecutionStatus, RunStatus
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,19 @@ class Controller:
             reused_from = earlier.output_path if earlier else None
             is_last = position == len(runs)
             return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from, is_last)
+
+    def while_running(self, run_id: str, trigger: Callable[[], T]) -> T:
+        """Trigger a step's run while nobody can end the execution that the controller's run carries.
+
+        A stop either comes before, and nothing is triggered, or waits, and finds what was triggered.
+
+        :raises Conflict: if the execution was stopped or has ended
+        """
+        with self._transactions() as uow:
+            _, execution = self._held(uow, run_id)
+            if execution.stop_requested_at is not None or execution.status is not ExecutionStatus.RUNNING:
+                raise Conflict(f"Execution {execution.id} was stopped or has ended ({execution.status}).")
+            return trigger()
 
     def complete(self, run_id: str) -> Execution:
         """End the execution that this run carries as completed. Safe to repeat.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from svops_plugin.application import chain
@@ -11,6 +11,7 @@ from svops_plugin.application.events import task_event
 from svops_plugin.application.ports import (
     Airflow,
     Check,
+    DagRunState,
     Paths,
     ProbeDataset,
     RunTaken,
@@ -22,7 +23,7 @@ from svops_plugin.domain.entities import Execution, IdempotencyKey, Json, Task, 
 from svops_plugin.domain.errors import Conflict, InvalidInput, SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
-from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, TaskStatus
+from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +197,7 @@ class ExecutionService:
                 runs = [r for r in uow.runs.of_execution(execution.id) if r.status in ACTIVE_RUNS]
             for run in runs:
                 self._airflow.stop(run.dag_id, run.dag_run_id)
+            known = self._airflow.states({(run.dag_id, run.dag_run_id) for run in runs})
         except Unavailable:
             log.warning("Airflow did not answer; execution %s will be stopped when it does.", execution.id)
             return
@@ -203,6 +205,7 @@ class ExecutionService:
             task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
             held = uow.executions.lock(execution.id)
             if held is not None:
+                _catch_up(uow, task, held, known)
                 chain.cancel(uow, task, held)
 
     def history(self, actor: Actor, task_id: int) -> list[Standing]:
@@ -318,3 +321,15 @@ class ExecutionService:
             )
         if problems := self._airflow.problems([CONTROLLER, *self._chain]):
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
+
+
+def _catch_up(
+    uow: UnitOfWork, task: Task, execution: Execution, known: Mapping[tuple[str, str], DagRunState]
+) -> None:
+    """Record what had begun or succeeded in Airflow unnoticed, before the rest is called skipped."""
+    for run in uow.runs.of_execution(execution.id):
+        state = known.get((run.dag_id, run.dag_run_id), DagRunState(RunStatus.QUEUED.value))
+        if state.state == RunStatus.SUCCESS.value:
+            chain.end_run(uow, task, run, RunStatus.SUCCESS, state.end_date)
+        elif state.start_date is not None:
+            chain.start_run(uow, task, run, state.start_date)

@@ -71,7 +71,10 @@ class ChainStepOperator(TriggerDagRunOperator):
             return bool(conf.get("execution_id") == step.execution_id)
 
         try:
-            started = host().start_child(super().execute, context, ours)
+            execute = super().execute
+            started = services().controller.while_running(
+                run.run_id, lambda: host().start_child(execute, context, ours)
+            )
         except Conflict as refusal:
             raise AirflowFailException(str(refusal)) from refusal
         if not started:

@@ -76,11 +76,15 @@ def a_task(name: str = "train", **values: Any) -> Task:
 
 @dataclass
 class Run:
-    """A DAG run as Airflow keeps it."""
+    """A DAG run as Airflow keeps it.
+
+    :param began: whether it has a start date, which one that is stopped in the queue never gets
+    """
 
     conf: Json
     username: str
     state: str = "queued"
+    began: bool = False
     done: int = 0
     total: int = 0
 
@@ -161,6 +165,7 @@ class MemoryAirflow:
         """Move a run, made first if there is none, as Airflow or somebody in its UI would."""
         run = self.runs.setdefault((dag_id, run_id), Run({}, ""))
         run.state, run.done, run.total = state, done, total
+        run.began = run.began or state != "queued"
 
     def _answer(self) -> None:
         if self.down:
@@ -168,6 +173,6 @@ class MemoryAirflow:
 
     @staticmethod
     def _state(run: Run) -> DagRunState:
-        started = None if run.state == "queued" else utcnow() - timedelta(seconds=5)
+        started = utcnow() - timedelta(seconds=5) if run.began else None
         ended = utcnow() if run.state in {"success", "failed"} else None
         return DagRunState(run.state, started, ended, run.done, run.total)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from svops_plugin.application.executions import CONTROLLER, Once
+from svops_plugin.application.executions import CONTROLLER, Once, Standing
 from svops_plugin.domain.entities import Execution, Task
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from svops_plugin.domain.permissions import OPERATOR, Actor
@@ -50,6 +51,48 @@ class TestStop:
         assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "success"
         kinds = Counter(event.type for event in desk.events(before))
         assert (kinds["task.cancelled"], kinds["workflow.stopped"], kinds["workflow.skipped"]) == (1, 1, 1)
+
+    def test_what_has_begun_unnoticed_is_cancelled_too(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "running")
+        desk.service.stop(OPERATOR, execution.task_id)
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["cancelled", "skipped", "skipped"])
+
+    def test_what_has_succeeded_unnoticed_stays_so(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.airflow.set("prepare", execution.step_run_id(1), "success")
+        desk.airflow.set("train", execution.step_run_id(2), "queued")
+        desk.service.stop(OPERATOR, execution.task_id)
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["success", "skipped", "skipped"])
+
+    def test_one_that_meets_a_step_just_triggering_waits_and_stops_what_was_triggered(
+        self, desk: Desk
+    ) -> None:
+        execution = desk.execute(desk.new_task())
+        step = desk.step(execution.run_name, 1)
+        with ThreadPoolExecutor(1) as pool:
+
+            def trigger() -> Future[Standing]:
+                stopping = pool.submit(desk.service.stop, OPERATOR, execution.task_id)
+                wait([stopping], timeout=0.5)  # so that a stop that does not wait has come too early
+                desk.airflow.trigger("prepare", step.run_id, step.conf, "")
+                return stopping
+
+            desk.controller.while_running(execution.run_name, trigger).result()
+        assert desk.airflow.runs["prepare", step.run_id].state == "failed"
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["skipped"] * 3)
+
+    def test_a_step_that_has_begun_triggers_nothing_after_one(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        step = desk.step(execution.run_name, 1)
+        desk.service.stop(OPERATOR, execution.task_id)
+        with pytest.raises(Conflict):
+            desk.controller.while_running(
+                execution.run_name, lambda: desk.airflow.trigger("prepare", step.run_id, step.conf, "")
+            )
+        assert ("prepare", step.run_id) not in desk.airflow.runs
 
     def test_later_steps_never_start(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())

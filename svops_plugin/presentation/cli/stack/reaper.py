@@ -42,19 +42,19 @@ def end(leaders: Sequence[Leader], hurry: Callable[[], bool] = lambda: False) ->
 
 
 def _end_together(leaders: Sequence[Leader], grace: float, hurry: Callable[[], bool]) -> None:
-    members = _members(leaders)
+    members = members_of(leaders)
     for leader in leaders:
         with suppress(psutil.NoSuchProcess):
             leader.process.send_signal(leader.stop_signal)
     _wait([leader.process for leader in leaders], grace, hurry)
-    members |= _members(leaders)
+    members |= members_of(leaders)
     for member in members:
         with suppress(psutil.NoSuchProcess):
             member.kill()
     _wait(members, GRACE, lambda: False)
 
 
-def _members(leaders: Sequence[Leader]) -> set[psutil.Process]:
+def members_of(leaders: Sequence[Leader]) -> set[psutil.Process]:
     """Return the leaders' descendants, and orphans of their sessions."""
     found = set()
     for leader in leaders:

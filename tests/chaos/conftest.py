@@ -1,0 +1,53 @@
+"""One running stack for the whole suite, and its summary."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.report import Report
+from tests.chaos.stack import Stack, running
+
+_report = pytest.StashKey[Report]()
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest, report: Report) -> Iterator[Stack]:
+    """A stack whose processes can be killed; if a test fails, its logs are kept.
+
+    Its folder is not below pytest's, which another run of pytest may close to PostgreSQL's user meanwhile.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="svops-chaos-") as folder,
+        running(Path(folder).resolve() / "home") as stack,
+    ):
+        yield stack
+        if request.session.testsfailed:
+            report.logs = tempfile.mkdtemp(prefix="svops-chaos-logs-")
+            for logs in (stack.home.logs, stack.home.airflow / "logs"):
+                shutil.copytree(logs, Path(report.logs) / logs.relative_to(stack.home.path))
+
+
+@pytest.fixture(scope="session")
+def seed(pytestconfig: pytest.Config) -> int:
+    return int(pytestconfig.getoption("seed"))
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config, seed: int) -> Report:
+    return pytestconfig.stash.setdefault(_report, Report(seed))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the numbers as one line of JSON."""
+    if report := config.stash.get(_report, None):
+        terminalreporter.section("chaos")
+        terminalreporter.line(json.dumps(report.numbers()))
+        if report.logs:
+            terminalreporter.line(f"The logs are in {report.logs}")

@@ -1,0 +1,46 @@
+"""The suite's numbers."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Report:
+    """What was done to how many chains.
+
+    :param seconds: to repair each chain; see `tests.chaos.test_kills`
+    :param dying: from each six stops to the end of the last process
+    :param slowest: the longest repair, and of what
+    :param logs: where logs were kept
+    """
+
+    seed: int
+    chains: int = 0
+    kills: int = 0
+    stops: int = 0
+    seconds: list[float] = field(default_factory=list)
+    dying: list[float] = field(default_factory=list)
+    logs: str = ""
+    slowest: tuple[float, str] = (0.0, "")
+
+    def add_kill(self, name: str, chains: int, seconds: list[float]) -> None:
+        self.kills += 1
+        self.chains += chains
+        self.seconds += seconds
+        self.slowest = max(self.slowest, (max(seconds, default=0.0), name))
+
+    def numbers(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "chains": self.chains,
+            "kills": self.kills,
+            "stops": self.stops,
+            "repairs": len(self.seconds),
+            "median_seconds": round(statistics.median(self.seconds), 1) if self.seconds else None,
+            "worst_seconds": round(max(self.seconds), 1) if self.seconds else None,
+            "worst": self.slowest[1],
+            "stops_worst_seconds": round(max(self.dying), 1) if self.dying else None,
+        }
