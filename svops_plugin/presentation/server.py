@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 JOIN_SECONDS = 5.0
+GC_THRESHOLD = 50_000  # more new objects than the largest crowd of sockets makes at once
 
 
 @asynccontextmanager
@@ -37,15 +38,17 @@ async def in_background(**jobs: Callable[[threading.Event], None]) -> AsyncItera
             await asyncio.to_thread(thread.join, JOIN_SECONDS)
 
 
-def _spare_what_is_loaded() -> None:
-    """Let the garbage collector pass over what the API server has loaded, which never becomes garbage.
+def _calm_garbage_collector() -> None:
+    """Keep the garbage collector from halting the process while it tells events to thousands of sockets.
 
-    That is over a million objects. Telling events to thousands of sockets makes enough new ones for a full
-    collection every few seconds, and each would halt the process for most of a second.
+    Each event lets every socket's writer wait anew, and a few thousand objects that come and go at once make
+    the collector run with its usual threshold, and go through everything every few seconds. What the server
+    has loaded never becomes garbage, and is over a million objects: it is set aside, once.
     """
     if gc.get_freeze_count() == 0:
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
 
 
 def application() -> FastAPI:
@@ -57,7 +60,7 @@ def application() -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         own = services(pooled=True)
-        _spare_what_is_loaded()
+        _calm_garbage_collector()
         async with (
             sockets.serving(own.hub),
             in_background(monitor=own.monitor.run, retention=own.retention.run, hub=own.hub.run),
