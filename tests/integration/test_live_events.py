@@ -78,7 +78,7 @@ class Writer(threading.Thread):
 
     def __init__(self, seed: int) -> None:
         super().__init__(daemon=True)
-        self._random = random.Random(seed)  # noqa: S311
+        self._random = random.Random(seed)
         self._done = threading.Event()
         self.start()
 
