@@ -197,7 +197,11 @@ def write(pipe: Any) -> None:
 
 @dataclass
 class Outcome:
-    """What so many clients got of so many events a second; latencies in milliseconds."""
+    """What so many clients got of so many events a second; latencies in milliseconds.
+
+    :param server_cpu: the server's share of a core
+    :param load: of the machine, in the minute before the end: well above 2 means that others had their share
+    """
 
     clients: int
     events_per_second: float
@@ -212,6 +216,7 @@ class Outcome:
     frames_per_second: float
     share_of_bare_uvicorn: float
     server_cpu: float
+    load: float
 
 
 class Bench:
@@ -268,6 +273,7 @@ class Bench:
             frames_per_second=round(crowd.frames / took),
             share_of_bare_uvicorn=round(crowd.frames / took / BARE_UVICORN, 2),
             server_cpu=round(used / took, 2),
+            load=round(os.getloadavg()[0], 1),
         )
 
     async def request_seconds(self, number: int = 200) -> float:
