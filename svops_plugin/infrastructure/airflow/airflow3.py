@@ -13,7 +13,10 @@ from airflow.exceptions import DagNotFound, DagRunAlreadyExists
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from sqlalchemy.exc import IntegrityError
 
-from svops_plugin.application.ports import Account, RunTaken
+from svops_plugin.application.airflow_ports import RunTaken
+from svops_plugin.application.ports import (
+    Account,
+)
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotSupported, Unavailable
 from svops_plugin.domain.failures import failure, storable
@@ -43,7 +46,7 @@ class DagRuns(MetadataReader):
     gone = ("is_stale", True)
 
     def trigger(self, dag_id: str, run_id: str, conf: Json, username: str) -> None:
-        """Create a DAG run; see :class:`svops_plugin.application.ports.Airflow`."""
+        """Create a DAG run; see :class:`svops_plugin.application.airflow_ports.Airflow`."""
         from airflow.api.common.trigger_dag import trigger_dag
         from airflow.utils.types import DagRunTriggeredByType
 
