@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy.engine import URL, Engine
 
+from svops_plugin.application import chain
 from svops_plugin.application.auth import AuthService
-from svops_plugin.application.controller import Controller
+from svops_plugin.application.controller import Controller, ControllerRun
 from svops_plugin.application.datasets import DatasetService
 from svops_plugin.application.event_log import EventLog, Retention
 from svops_plugin.application.executions import ExecutionService
@@ -19,13 +21,13 @@ from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.tasks import TaskService
 from svops_plugin.application.tracking import RunTracker
 from svops_plugin.application.workflows import WorkflowService
-from svops_plugin.domain.entities import Dataset, Task
+from svops_plugin.domain.entities import Dataset, DataType, Task
 from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput
 from svops_plugin.infrastructure.airflow import host
 from svops_plugin.infrastructure.airflow.common import database_url
 from svops_plugin.infrastructure.database import migrations as schema
 from svops_plugin.infrastructure.database.engine import make_engine
-from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from svops_plugin.infrastructure.database.unit_of_work import Rehearsal, SqlUnitOfWork
 from svops_plugin.infrastructure.events.hub import Hub
 from svops_plugin.infrastructure.storage import ConfinedPaths, copy_outputs
 from svops_plugin.pipelines.configuration import ConfigurationError, resolve
@@ -48,7 +50,14 @@ class Services:
     @cached_property
     def engine(self) -> Engine:
         """SVOps' own database, whatever schema it has."""
-        return make_engine(_database(self.settings), pooled=self.pooled)
+        settings = self.settings
+        if settings.sql_alchemy_conn:
+            return make_engine(_sqlite(settings), pooled=self.pooled)
+
+        def address() -> URL:
+            return database_url(settings.database_conn_id)
+
+        return make_engine(address(), pooled=self.pooled, address=address)
 
     @cached_property
     def _guard(self) -> schema.Guard:
@@ -95,6 +104,33 @@ class Services:
         """Repairing what callbacks missed."""
         timeout = self.settings.execution_timeout
         return Monitor(self.transactions, host().DagRuns(), self.executions, timeout)
+
+    def rehearse(self) -> None:
+        """Go through a chain that nobody ever sees.
+
+        SQLAlchemy compiles each statement once per process. That is most of what a step costs, and processes
+        that are forked from this one then have it done.
+
+        :raises SVOpsError: if the database is not set up, or does not answer
+        """
+        rehearsal = Rehearsal(self.engine, self._guard)
+        try:
+            with rehearsal as uow:
+                dataset = uow.datasets.add(Dataset(name=uuid4().hex, path="/", data_type=DataType.VECTOR))
+                task = Task(name="", customer="", log_out_path="/", dataset_id=dataset.id, dataset=dataset)
+                uow.tasks.add(task)
+                execution = chain.claim(uow, task, self.settings.chain, chain.Request("rehearsal"))
+            controller = Controller(lambda: rehearsal, self.settings.chain)
+            for position, dag_id in enumerate(self.settings.chain, start=1):
+                run = ControllerRun(execution.controller_run_id, {})
+                step = controller.begin_step(run, position, dag_id, lambda _: None)
+                tracker = RunTracker(lambda: rehearsal, step.conf)
+                tracker.begin()
+                tracker.log_metric("rehearsal", 0.0, None)
+                tracker.progress(1, 1, "")
+            controller.complete(execution.controller_run_id)
+        finally:
+            rehearsal.end()
 
     @cached_property
     def controller(self) -> Controller:
@@ -153,9 +189,7 @@ def dataset_problems(dataset: Dataset) -> list[str]:
     return reader.check(Path(dataset.path), Path(dataset.gt_path) if dataset.gt_path else None)
 
 
-def _database(settings: Settings) -> str | URL:
-    if not settings.sql_alchemy_conn:
-        return database_url(settings.database_conn_id)
+def _sqlite(settings: Settings) -> str:
     if not settings.sql_alchemy_conn.startswith("sqlite:"):
         raise ConfigurationProblem(
             "[svops] sql_alchemy_conn is for SQLite only; PostgreSQL is reached through the Airflow "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import create_engine, event
@@ -11,10 +12,12 @@ from sqlalchemy.pool import NullPool
 from svops_plugin.domain.errors import ConfigurationProblem
 
 
-def make_engine(url: str | URL, *, pooled: bool) -> Engine:
+def make_engine(url: str | URL, *, pooled: bool, address: Callable[[], URL] | None = None) -> Engine:
     """Return an engine on PostgreSQL or SQLite.
 
     :param pooled: keep connections between transactions, unlike task processes, which are many and short
+    :param address: looks up where to connect to each time; an engine may outlive a password, and is
+        inherited by processes that are forked from the one that made it
     :raises ConfigurationProblem: for any other database
     """
     parsed = make_url(url)
@@ -25,7 +28,14 @@ def make_engine(url: str | URL, *, pooled: bool) -> Engine:
             f"SVOps keeps its data in PostgreSQL (or SQLite, on one machine); {parsed.drivername} is neither."
         )
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10} if pooled else {"poolclass": NullPool}
-    return create_engine(parsed, future=True, connect_args={"connect_timeout": 10}, **options)
+    engine = create_engine(parsed, future=True, connect_args={"connect_timeout": 10}, **options)
+    if address is not None:
+
+        @event.listens_for(engine, "do_connect")
+        def connect(dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+            parameters.update(dialect.create_connect_args(address())[1])
+
+    return engine
 
 
 def _sqlite(url: URL) -> Engine:

@@ -117,6 +117,24 @@ class SqlUnitOfWork:
             self._session.execute(text("SELECT pg_notify(:channel, '')"), {"channel": EVENT_CHANNEL})
 
 
+class Rehearsal(SqlUnitOfWork):
+    """Any number of units of work in one transaction that is rolled back: what they do leaves no trace."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the events of one of them, but commit nothing."""
+        if error is not None:
+            super().__exit__(kind, error, trace)
+            return
+        self._write_events()
+        self._recorded.clear()
+
+    def end(self) -> None:
+        """Roll back."""
+        self._session.close()
+
+
 def raise_refusal(error: SQLAlchemyError) -> None:
     """Say in the domain's words what a database error means, where it has any."""
     if isinstance(error, IntegrityError):
