@@ -63,6 +63,10 @@ bench: $(INSTALLED)  ## what a chain costs beside other ways to run one
 tick: $(INSTALLED)  ## what a look of the monitor costs with 3,000 runs under way
 	$(BIN)/python benchmarks/monitor_tick.py $(ARGS)
 
+.PHONY: fanout
+fanout: $(INSTALLED)  ## how many live sockets one API server serves
+	$(BIN)/python benchmarks/websocket_fanout.py $(ARGS)
+
 LOCKER := $(or $(UV),$(BIN)/uv)
 .PHONY: lock
 lock: requirements/airflow-3.3.in requirements/airflow-2.11.in | $(LOCKER)  ## resolve requirements/*.txt anew

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine
 from svops_plugin.application.auth import AuthService
 from svops_plugin.application.controller import Controller
 from svops_plugin.application.datasets import DatasetService
+from svops_plugin.application.event_log import EventLog, Retention
 from svops_plugin.application.executions import ExecutionService
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.tasks import TaskService
@@ -25,6 +26,7 @@ from svops_plugin.infrastructure.airflow.common import database_url
 from svops_plugin.infrastructure.database import migrations as schema
 from svops_plugin.infrastructure.database.engine import make_engine
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from svops_plugin.infrastructure.events.hub import Hub
 from svops_plugin.infrastructure.storage import ConfinedPaths, copy_outputs
 from svops_plugin.pipelines.configuration import ConfigurationError, resolve
 from svops_plugin.pipelines.readers import reader_for
@@ -108,6 +110,21 @@ class Services:
     def auth(self) -> AuthService:
         """Signing in."""
         return AuthService(self.transactions, self.accounts)
+
+    @cached_property
+    def events(self) -> EventLog:
+        """Reading what happened."""
+        return EventLog(self.transactions)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """Deleting what happened long ago."""
+        return Retention(self.transactions, self.settings.event_retention_days)
+
+    @cached_property
+    def hub(self) -> Hub:
+        """Handing what happens to those who listen."""
+        return Hub(self.transactions, lambda: self.engine)
 
     def tracker(self, conf: Mapping[str, Any]) -> RunTracker:
         """Return the tracker of the DAG run with this conf."""

@@ -24,8 +24,8 @@ class SVOpsPlugin(AirflowPlugin):
 
     @property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # evaluated by Airflow 3's API server only
-        """The API's short address."""
-        from svops_plugin.presentation.rest.bridge import application
+        """The API's short address, live events, and what runs in the background."""
+        from svops_plugin.presentation.server import application
 
         return [{"app": application(), "url_prefix": "/svops", "name": "SVOps"}]
 

@@ -25,6 +25,7 @@ class Settings:
     :param preset_dirs: folders with further build-config presets
     :param max_active_executions: how many chains run at once; the rest queue in Airflow
     :param execution_timeout: how long a chain may take before it is ended as failed; in seconds in the file
+    :param event_retention_days: how long events can be replayed
     """
 
     chain: tuple[str, ...]
@@ -35,6 +36,7 @@ class Settings:
     preset_dirs: tuple[Path, ...]
     max_active_executions: int
     execution_timeout: timedelta
+    event_retention_days: float
 
 
 def load() -> Settings:
@@ -55,4 +57,5 @@ def load() -> Settings:
         preset_dirs=tuple(Path(item) for item in items("preset_dirs")),
         max_active_executions=int(text("max_active_executions", "200")),
         execution_timeout=timedelta(seconds=float(text("execution_timeout", DEFAULT_TIMEOUT))),
+        event_retention_days=float(text("event_retention_days", "30")),
     )

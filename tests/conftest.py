@@ -16,8 +16,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import jsonschema
 import pytest
 from hypothesis import settings
 
@@ -71,10 +73,23 @@ os.environ.update(
 from sqlalchemy import URL, Engine, create_engine, make_url, text  # noqa: E402  # see above
 from sqlalchemy.pool import NullPool  # noqa: E402
 
+from svops_plugin.application import events  # noqa: E402
+from svops_plugin.domain.entities import Event  # noqa: E402
+from svops_plugin.domain.events import EVENT_TYPES  # noqa: E402
 from svops_plugin.infrastructure.database import migrations  # noqa: E402
 from svops_plugin.infrastructure.database.engine import make_engine  # noqa: E402
 from svops_plugin.infrastructure.database.tables import metadata  # noqa: E402
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork  # noqa: E402
+
+
+def checked_event(**fields: Any) -> Event:
+    """Make an event of a use case, which every test fails by that breaks the schema of its type."""
+    event = Event(**fields)
+    jsonschema.validate(json.loads(json.dumps(event.data)), EVENT_TYPES[event.type])
+    return event
+
+
+events.Event = checked_event  # type: ignore[misc]  # the one place where use cases make them
 
 
 class PostgreSQL:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 from svops_plugin.application import chain
 from svops_plugin.application.ports import Transactions, UnitOfWork
@@ -13,8 +12,6 @@ from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
 from svops_plugin.domain.states import ExecutionStatus, RunStatus
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,49 +59,50 @@ class Controller:
         self._transactions = transactions
         self._chain = list(dag_ids)
 
-    def begin_step(self, run: ControllerRun, position: int, dag_id: str) -> Step:
-        """Record that the steps before succeeded, and return what the step at ``position`` has to trigger.
+    def begin_step(
+        self, run: ControllerRun, position: int, dag_id: str, trigger: Callable[[Step], None]
+    ) -> Step:
+        """Record that the steps before succeeded, trigger the step at ``position`` and return it.
 
         The first step of a run that carries no execution yet (triggered by hand) makes one. A step that was
         cleared after its execution had ended makes a new attempt, as a retry does.
 
+        :param trigger: creates the step's DAG run or adopts the one there is. It is called while nobody can
+            end the execution: a stop either comes before, and nothing is triggered, or waits, and finds
+            what was. It is not called for a step that is reused
         :raises InvalidInput: if the run's conf names no task
         :raises Conflict: if the execution has ended, its chain is not the one this DAG was built from, or the
             task is running in another run
         """
-        with self._transactions() as uow:
-            task, execution = self._claimed(uow, run, position)
-            if execution.stop_requested_at is not None:
-                raise Conflict(f"Execution {execution.id} was stopped by {execution.stop_requested_by}.")
-            if execution.chain != self._chain or execution.chain[position - 1 : position] != [dag_id]:
-                raise Conflict(
-                    f"The chain was {execution.chain} when execution {execution.id} was made and is "
-                    f"{self._chain} now; execute the task again."
-                )
-            runs = uow.runs.of_execution(execution.id)
-            for before in runs[: position - 1]:
-                chain.end_run(uow, task, before, RunStatus.SUCCESS)
-            own = runs[position - 1]
-            conf = {**own.configuration, "execution_id": execution.id, "workflow_run_id": own.id}
-            earlier = None
-            if own.status is RunStatus.REUSED and execution.resumed_from_id is not None:
-                earlier = uow.executions.get(execution.resumed_from_id)
-            reused_from = earlier.output_path if earlier else None
-            is_last = position == len(runs)
-            return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from, is_last)
+        while True:
+            with self._transactions() as uow:
+                found = self._running(uow, run.run_id)
+                if found is not None:
+                    step = self._step(uow, *found, position, dag_id)
+                    if step.reused_from is None:
+                        trigger(step)
+                    return step
+            self._claim(run, position)
 
-    def while_running(self, run_id: str, trigger: Callable[[], T]) -> T:
-        """Trigger a step's run while nobody can end the execution that the controller's run carries.
-
-        A stop either comes before, and nothing is triggered, or waits, and finds what was triggered.
-
-        :raises Conflict: if the execution was stopped or has ended
-        """
-        with self._transactions() as uow:
-            _, execution = self._held(uow, run_id)
-            if execution.stop_requested_at is not None or execution.status is not ExecutionStatus.RUNNING:
-                raise Conflict(f"Execution {execution.id} was stopped or has ended ({execution.status}).")
-            return trigger()
+    def _step(self, uow: UnitOfWork, task: Task, execution: Execution, position: int, dag_id: str) -> Step:
+        if execution.stop_requested_at is not None:
+            raise Conflict(f"Execution {execution.id} was stopped by {execution.stop_requested_by}.")
+        if execution.chain != self._chain or execution.chain[position - 1 : position] != [dag_id]:
+            raise Conflict(
+                f"The chain was {execution.chain} when execution {execution.id} was made and is "
+                f"{self._chain} now; execute the task again."
+            )
+        runs = uow.runs.of_execution(execution.id)
+        for before in runs[: position - 1]:
+            chain.end_run(uow, task, before, RunStatus.SUCCESS)
+        own = runs[position - 1]
+        conf = {**own.configuration, "execution_id": execution.id, "workflow_run_id": own.id}
+        earlier = None
+        if own.status is RunStatus.REUSED and execution.resumed_from_id is not None:
+            earlier = uow.executions.get(execution.resumed_from_id)
+        reused_from = earlier.output_path if earlier else None
+        is_last = position == len(runs)
+        return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from, is_last)
 
     def complete(self, run_id: str) -> Execution:
         """End the execution that this run carries as completed. Safe to repeat.
@@ -126,31 +124,42 @@ class Controller:
                 task = found_task(uow.tasks.get(carried.task_id), carried.task_id)
                 chain.fail(uow, task, carried, error)
 
-    def _claimed(self, uow: UnitOfWork, run: ControllerRun, position: int) -> tuple[Task, Execution]:
-        """Return the running execution that a controller run carries, made now if need be."""
-        carried = self._carried(uow, run.run_id)
-        if carried is None and position > 1:
-            raise NotFound(f"Run {run.run_id} carries no execution; clear its first step, not this one.")
+    def _running(self, uow: UnitOfWork, run_id: str) -> tuple[Task, Execution] | None:
+        """Return the running execution that a controller's run carries, held."""
+        carried = self._carried(uow, run_id)
         if carried is None or carried.status is not ExecutionStatus.RUNNING:
-            return self._new_attempt(uow, run, position, carried)
+            return None
         if carried.triggered_at is None:
             carried.triggered_at = utcnow()
         return found_task(uow.tasks.get(carried.task_id), carried.task_id), carried
 
-    def _new_attempt(
-        self, uow: UnitOfWork, run: ControllerRun, position: int, ended: Execution | None
-    ) -> tuple[Task, Execution]:
+    def _claim(self, run: ControllerRun, position: int) -> None:
         """Make an execution for a run that was triggered by hand, or cleared after its execution ended.
 
-        A task of the run that is still alive when its execution ends is not a cleared one: without the look
-        at the times, a stop would be answered by a new attempt.
+        It is a transaction of its own, because the DAG runs that are triggered next have to find it. A task
+        of the run that is still alive when its execution ends is not a cleared one: without the look at the
+        times, a stop would be answered by a new attempt.
         """
-        if ended is not None and not run.cleared_since(ended.ended_at):
-            raise Conflict(f"Execution {ended.id} has ended ({ended.status}); execute the task again.")
-        if run.conf.get("execution_id") is not None and ended is None:
-            raise InvalidInput.field(
-                "execution_id", f"run {run.run_id} does not carry it; give a task_id only."
-            )
+        with self._transactions() as uow:
+            ended = self._carried(uow, run.run_id)
+            if ended is None and position > 1:
+                raise NotFound(f"Run {run.run_id} carries no execution; clear its first step, not this one.")
+            if ended is not None and not run.cleared_since(ended.ended_at):
+                raise Conflict(f"Execution {ended.id} has ended ({ended.status}); execute the task again.")
+            if run.conf.get("execution_id") is not None and ended is None:
+                raise InvalidInput.field(
+                    "execution_id", f"run {run.run_id} does not carry it; give a task_id only."
+                )
+            task, request = self._request(uow, run, ended)
+            if ended is not None and position == 1 and ended.status is ExecutionStatus.COMPLETED:
+                ended = None
+            reused = position - 1 if position > 1 else None
+            chain.claim(uow, task, self._chain, request, ended, reused=reused)
+
+    def _request(
+        self, uow: UnitOfWork, run: ControllerRun, ended: Execution | None
+    ) -> tuple[Task, chain.Request]:
+        """Return the task that a run's conf names, held, and what is asked for: as the ended attempt was."""
         task_id = run.conf.get("task_id")
         if not isinstance(task_id, int) or isinstance(task_id, bool):
             raise InvalidInput.field("task_id", 'the conf must name a task, as in {"task_id": 1}.')
@@ -160,7 +169,7 @@ class Controller:
             raise InvalidInput.field("parameters", "an object is expected.")
         task = found_task(uow.tasks.lock(task_id), task_id)
         user = uow.users.named(run.username)
-        request = chain.Request(
+        return task, chain.Request(
             requested_by=run.username,
             requested_by_id=user.id if user else None,
             parameters=parameters,
@@ -168,10 +177,6 @@ class Controller:
             trigger_type=TriggerType.MANUAL,
             controller_run_id=run.run_id,
         )
-        if ended is not None and position == 1 and ended.status is ExecutionStatus.COMPLETED:
-            ended = None
-        reused = position - 1 if position > 1 else None
-        return task, chain.claim(uow, task, self._chain, request, ended, reused=reused)
 
     def _carried(self, uow: UnitOfWork, run_id: str) -> Execution | None:
         """Return the execution of a controller run, its task's row locked before its own."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+from svops_plugin.application.event_ports import Recorded
 from svops_plugin.domain.entities import Dataset, Event, Execution, Json, Task, WorkflowRun
+from svops_plugin.domain.permissions import Actor
+
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def dataset_event(verb: str, dataset: Dataset, actor: str, **data: object) -> Event:
@@ -58,3 +64,30 @@ def run_event(verb: str, run: WorkflowRun, owner_id: int | None, actor: str = "a
         actor=actor,
         data=data,
     )
+
+
+def may_read(actor: Actor, event: Recorded) -> bool:
+    """Tell whether somebody may read an event: those about users are for administrators and the user."""
+    resource = "user" if event.type.startswith("user.") else "event"
+    return actor.may(resource, "read") or (event.user_id is not None and event.user_id == actor.user_id)
+
+
+def wire(event: Recorded) -> Json:
+    """Return an event in the words of the wire contract."""
+    return {
+        "id": event.id,
+        "type": event.type,
+        "workflow_id": None if event.workflow_id is None else f"wf_{event.workflow_id}",
+        "run_id": None if event.run_id is None else f"run_{event.run_id}",
+        "task_id": event.task_id,
+        "execution_id": event.execution_id,
+        "user_id": event.user_id,
+        "actor": event.actor,
+        "timestamp": event.created_at.isoformat(),
+        "data": event.data,
+    }
+
+
+def encode(event: Recorded) -> str:
+    """Return an event as the frame that every reader gets."""
+    return _encoder.encode(wire(event))

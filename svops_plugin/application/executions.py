@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from svops_plugin.application import chain
+from svops_plugin.application.airflow_ports import Airflow, DagRunState, RunTaken
 from svops_plugin.application.events import task_event
 from svops_plugin.application.ports import (
-    Airflow,
     Check,
-    DagRunState,
     Paths,
     ProbeDataset,
-    RunTaken,
     Transactions,
     UnitOfWork,
 )

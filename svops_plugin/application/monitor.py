@@ -16,14 +16,12 @@ from datetime import timedelta
 from functools import partial
 
 from svops_plugin.application import chain
+from svops_plugin.application.airflow_ports import Airflow, DagRunState, SeenRun
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.ports import (
     ActiveRun,
-    Airflow,
-    DagRunState,
     Query,
-    SeenRun,
     Transactions,
     UnitOfWork,
 )

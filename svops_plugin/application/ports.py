@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from svops_plugin.application.event_ports import Events, Hubs
 from svops_plugin.domain.entities import (
     Artifact,
     Dataset,
@@ -217,6 +218,8 @@ class UnitOfWork(Protocol):
     users: Users
     leases: Leases
     idempotency: IdempotencyKeys
+    events: Events
+    hubs: Hubs
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction."""
@@ -234,105 +237,6 @@ class UnitOfWork(Protocol):
 
 
 Transactions = Callable[[], UnitOfWork]
-
-
-class RunTaken(Exception):
-    """Airflow has a run of this id already."""
-
-
-@dataclass(frozen=True)
-class DagRunState:
-    """What Airflow knows of a DAG run: its state, times, and how many of its tasks have ended.
-
-    :param paused: whether somebody has paused its DAG, so that nothing more of it begins
-    """
-
-    state: str
-    start_date: datetime | None = None
-    end_date: datetime | None = None
-    done: int = 0
-    total: int = 0
-    paused: bool = False
-
-    def took(self, time: timedelta) -> bool:
-        """Tell whether it has ended and was that long under way."""
-        if self.start_date is None or self.end_date is None:
-            return False
-        return self.end_date - self.start_date >= time
-
-
-@dataclass(frozen=True)
-class TaskInstanceState:
-    """What Airflow knows of one task of a DAG run; ``duration`` in seconds."""
-
-    task_id: str
-    state: str | None
-    start_date: datetime | None
-    end_date: datetime | None
-    duration: float | None
-    try_number: int
-    operator: str | None
-    log_url: str
-
-
-@dataclass(frozen=True)
-class SeenRun:
-    """A DAG run that Airflow has; ``number`` goes up with each new one."""
-
-    number: int
-    dag_id: str
-    run_id: str
-    run_type: str
-    state: str
-    start_date: datetime | None
-    end_date: datetime | None
-    conf: Json
-    username: str
-
-
-class Airflow(Protocol):
-    """Airflow's DAG runs, as a process with access to Airflow's metadata database reaches them."""
-
-    def problems(self, dag_ids: Iterable[str]) -> list[str]:
-        """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does."""
-
-    def trigger(self, dag_id: str, run_id: str, conf: Json, username: str) -> None:
-        """Create a DAG run.
-
-        :raises RunTaken: if Airflow has a run of this id already
-        :raises Conflict: with Airflow's reason, if it refuses
-        :raises Unavailable: if Airflow's database does not answer
-        """
-
-    def stop(self, dag_id: str, run_id: str) -> bool:
-        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one."""
-
-    def run_conf(self, dag_id: str, run_id: str) -> Json | None:
-        """Return the conf of a DAG run; none if there is no such run."""
-
-    def cause(self, dag_id: str, run_id: str) -> Json | None:
-        """Return which task of a run failed first, and the end of its log; none if no task has.
-
-        As ``{"dag_id", "task_id", "message", "log_url", "log_tail"}``.
-        """
-
-    def check_conf(self, dag_id: str, conf: Json) -> None:
-        """Refuse a conf that breaks the schema of the DAG's params.
-
-        :raises InvalidInput: naming the parameter
-        """
-
-    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstanceState]:
-        """Return the task instances of a DAG run, in the order in which they began."""
-
-    def run_url(self, dag_id: str, run_id: str) -> str:
-        """Return the address of a DAG run's page in Airflow."""
-
-    def new_runs(self, after: Mapping[str, int], limit: int) -> list[SeenRun]:
-        """Return runs of DAGs that are newer than a number given for each, the oldest first."""
-
-    def states(self, runs: Collection[tuple[str, str]]) -> dict[tuple[str, str], DagRunState]:
-        """Return what Airflow knows of each ``(dag_id, run_id)`` that exists: two queries, however many."""
 
 
 @dataclass(frozen=True)
@@ -370,6 +274,9 @@ class Accounts(Protocol):
 
         :raises NotAuthenticated: if it is not valid (any more)
         """
+
+    def expiry(self, token: str) -> datetime | None:
+        """Return when an access token that is valid ends to be; none if it never does."""
 
     def by_claims(self, claims: Json) -> Account | None:
         """Return the account with these claims, if it still exists and is active."""

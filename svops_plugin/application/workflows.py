@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from svops_plugin.application.airflow_ports import Airflow, RunTaken, TaskInstanceState
 from svops_plugin.application.datasets import apply_changes
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import ExecutionService
 from svops_plugin.application.ports import (
-    Airflow,
     Page,
     Query,
-    RunTaken,
-    TaskInstanceState,
     Transactions,
     UnitOfWork,
 )

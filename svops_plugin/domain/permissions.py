@@ -26,6 +26,7 @@ PERMISSIONS: Mapping[tuple[str, str], frozenset[str]] = {
     ("workflow", "create"): WRITERS,
     ("workflow", "edit"): WRITERS,
     ("workflow", "execute"): WRITERS,
+    ("event", "read"): READERS,
     ("user", "read"): ADMINS,
 }
 UNOWNED_ACTIONS = frozenset({"read", "create"})

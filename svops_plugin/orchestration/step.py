@@ -51,9 +51,19 @@ class ChainStepOperator(TriggerDagRunOperator):
 
     def execute(self, context: Any) -> None:
         """Trigger the step's run, unless an earlier attempt's is reused, and defer."""
+        run, started, execute = controller_run(context["dag_run"]), False, super().execute
+
+        def trigger(step: Step) -> None:
+            nonlocal started
+            self.trigger_run_id, self.conf = step.run_id, step.conf
+
+            def ours(conf: Mapping[str, Any]) -> bool:
+                return bool(conf.get("execution_id") == step.execution_id)
+
+            started = host().start_child(execute, context, ours)
+
         try:
-            run = controller_run(context["dag_run"])
-            step = services().controller.begin_step(run, self.position, self.trigger_dag_id)
+            step = services().controller.begin_step(run, self.position, self.trigger_dag_id, trigger)
         except Unavailable:
             raise
         except SVOpsError as refusal:
@@ -65,20 +75,8 @@ class ChainStepOperator(TriggerDagRunOperator):
             copy_outputs(step.reused_from, step.output)
             self._succeed(run, step)
             return
-        self.trigger_run_id, self.conf = step.run_id, step.conf
-
-        def ours(conf: Mapping[str, Any]) -> bool:
-            return bool(conf.get("execution_id") == step.execution_id)
-
-        try:
-            execute = super().execute
-            started = services().controller.while_running(
-                run.run_id, lambda: host().start_child(execute, context, ours)
-            )
-        except Conflict as refusal:
-            raise AirflowFailException(str(refusal)) from refusal
         if not started:
-            super().execute(context)
+            execute(context)
             return
         if self._ends_soon(context, step.run_id):
             self._succeed(run, step)

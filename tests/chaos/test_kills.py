@@ -23,18 +23,16 @@ from tests.chaos.stack import Stack
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     option = metafunc.config.getoption
     order = victims(option("seed"), option("kills"))
-    metafunc.parametrize(
-        ("number", "victim"), list(enumerate(order)), ids=[f"{n}-{victim}" for n, victim in enumerate(order)]
-    )
+    metafunc.parametrize("blow", [f"{number}-{victim}" for number, victim in enumerate(order)])
 
 
-def test_after_a_kill_every_chain_ends_right(stack: Stack, report: Report, number: int, victim: str) -> None:
-    random = Random(f"{report.seed} {number}")
+def test_after_a_kill_every_chain_ends_right(stack: Stack, report: Report, blow: str) -> None:
+    random, victim = Random(f"{report.seed} {blow}"), blow.partition("-")[2]
     with formed(stack, random, by_hand=True) as formation:
         back = strike(formation, victim, failing(formation, random))
     wrong = stack.settle(formation.task_ids)
     seconds = [end.timestamp() - back for end in stack.ends(formation.task_ids).values()]
-    report.add_kill(f"{number}-{victim}", len(formation.chains), [one for one in seconds if one > 0])
+    report.add_kill(blow, len(formation.chains), [one for one in seconds if one > 0])
     assert not wrong, "\n".join(wrong)
     assert report.limit is None or max(seconds) <= report.limit
 

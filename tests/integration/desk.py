@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -83,10 +83,19 @@ class Desk:
     def tracker(self, run: WorkflowRun) -> RunTracker:
         return RunTracker(self.transactions, {"execution_id": run.execution_id, "workflow_run_id": run.id})
 
-    def step(self, run_id: str, position: int, dag_id: str | None = None, **run: Any) -> Step:
-        """Begin a step in a run of the controller, as its task does."""
+    def step(
+        self,
+        run_id: str,
+        position: int,
+        dag_id: str | None = None,
+        trigger: Callable[[Step], None] = lambda _: None,
+        **run: Any,
+    ) -> Step:
+        """Begin a step in a run of the controller, as its task does; by default it triggers nothing."""
         controller_run = ControllerRun(run_id, **{"conf": {}, **run})
-        return self.controller.begin_step(controller_run, position, dag_id or self.chain[position - 1])
+        return self.controller.begin_step(
+            controller_run, position, dag_id or self.chain[position - 1], trigger
+        )
 
     def claim(self, run_id: str, conf: Json, username: str = "ann", **run: Any) -> Execution:
         """Begin the first step in a run of the controller, and return what the run carries then."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from svops_plugin.application.ports import DagRunState, RunTaken, SeenRun, TaskInstanceState
+from svops_plugin.application.airflow_ports import DagRunState, RunTaken, SeenRun, TaskInstanceState
 from svops_plugin.domain.entities import Dataset, DataType, Json, Task, utcnow
 from svops_plugin.domain.errors import Unavailable
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.event import listen, remove
 
+from svops_plugin.application.airflow_ports import RunTaken
 from svops_plugin.application.executions import CONTROLLER
-from svops_plugin.application.ports import RunTaken
 from svops_plugin.bootstrap import host
 from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.conftest import PostgreSQL

@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.event import listen, remove
 
+from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.monitor import Monitor
-from svops_plugin.application.ports import DagRunState
 from svops_plugin.domain.entities import Execution, Json
 from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.integration.desk import CHAIN, Desk, cause

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from svops_plugin.application.ports import DagRunState
+from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.domain.errors import Unavailable
 from tests.integration.desk import Desk
 from tests.integration.support import MemoryAirflow

@@ -44,7 +44,7 @@ def by_hand(svops: Services, folder: Path) -> tuple[int, dict[str, Any]]:
     """Trigger the controller as an operator does; return the task and the context of its run's tasks."""
     task_id = new_task(svops, folder)
     run = controllers_run("manual__1", {"task_id": task_id})
-    svops.controller.begin_step(controller_run(run), 1, FIRST)
+    svops.controller.begin_step(controller_run(run), 1, FIRST, lambda _: None)
     return task_id, {"dag_run": run, "run_id": run.run_id}
 
 
@@ -64,7 +64,7 @@ def first_step(run: Any) -> None:
 def child(svops: Services, context: dict[str, Any], position: int) -> dict[str, Any]:
     """Return the context of the tasks of a step's DAG run."""
     dag_id = CHAIN[position - 1]
-    step = svops.controller.begin_step(controller_run(context["dag_run"]), position, dag_id)
+    step = svops.controller.begin_step(controller_run(context["dag_run"]), position, dag_id, lambda _: None)
     return {"dag_run": SimpleNamespace(dag_id=dag_id, run_id=step.run_id, conf=step.conf)}
 
 

@@ -192,7 +192,7 @@ class TestExecute:
             "message": "no labels",
             "log_url": "http://log",
         }
-        services().controller.begin_step(ControllerRun(run_id, {}), 1, CHAIN[0])
+        services().controller.begin_step(ControllerRun(run_id, {}), 1, CHAIN[0], lambda _: None)
         services().controller.fail(run_id, error)
         answer = ok(admin.get(f"tasks/{task['id']}/status"))
         assert (answer["task_status"], answer["overall_status"]) == ("failed", "failed")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from svops_plugin.application.controller import Step
 from svops_plugin.application.executions import CONTROLLER, Once, Standing
 from svops_plugin.domain.entities import Execution, Task
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
@@ -71,28 +72,38 @@ class TestStop:
         self, desk: Desk
     ) -> None:
         execution = desk.execute(desk.new_task())
-        step = desk.step(execution.run_name, 1)
+        stops: list[Future[Standing]] = []
         with ThreadPoolExecutor(1) as pool:
 
-            def trigger() -> Future[Standing]:
-                stopping = pool.submit(desk.service.stop, OPERATOR, execution.task_id)
-                wait([stopping], timeout=0.5)  # so that a stop that does not wait has come too early
+            def trigger(step: Step) -> None:
+                stops.append(pool.submit(desk.service.stop, OPERATOR, execution.task_id))
+                wait(stops, timeout=0.5)  # so that a stop that does not wait has come too early
                 desk.airflow.trigger("prepare", step.run_id, step.conf, "")
-                return stopping
 
-            desk.controller.while_running(execution.run_name, trigger).result()
+            step = desk.step(execution.run_name, 1, trigger=trigger)
+            stops[0].result()
         assert desk.airflow.runs["prepare", step.run_id].state == "failed"
         assert desk.standing(execution) == ("cancelled", "cancelled", ["skipped"] * 3)
 
-    def test_a_step_that_has_begun_triggers_nothing_after_one(self, desk: Desk) -> None:
+    def test_a_step_that_begins_after_one_triggers_nothing(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
-        step = desk.step(execution.run_name, 1)
+        triggered: list[Step] = []
         desk.service.stop(OPERATOR, execution.task_id)
         with pytest.raises(Conflict):
-            desk.controller.while_running(
-                execution.run_name, lambda: desk.airflow.trigger("prepare", step.run_id, step.conf, "")
-            )
-        assert ("prepare", step.run_id) not in desk.airflow.runs
+            desk.step(execution.run_name, 1, trigger=triggered.append)
+        assert triggered == []
+
+    def test_what_is_triggered_by_hand_finds_its_execution(self, desk: Desk) -> None:
+        """It is committed before the DAG run is made, which a failure of the trigger shows."""
+        task = desk.new_task()
+
+        def fail(_: Step) -> None:
+            raise OSError("Airflow is down")
+
+        with pytest.raises(OSError, match="is down"):
+            desk.step("manual__1", 1, trigger=fail, conf={"task_id": task.id})
+        assert desk.executions() == 1
+        assert desk.task(task).status == "running"
 
     def test_later_steps_never_start(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())

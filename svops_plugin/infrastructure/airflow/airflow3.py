@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,7 +13,10 @@ from airflow.exceptions import DagNotFound, DagRunAlreadyExists
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from sqlalchemy.exc import IntegrityError
 
-from svops_plugin.application.ports import Account, RunTaken
+from svops_plugin.application.airflow_ports import RunTaken
+from svops_plugin.application.ports import (
+    Account,
+)
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotSupported, Unavailable
 from svops_plugin.domain.failures import failure, storable
@@ -26,6 +29,7 @@ from svops_plugin.infrastructure.airflow.common import (
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, Request
+    from starlette.requests import HTTPConnection
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ class DagRuns(MetadataReader):
     gone = ("is_stale", True)
 
     def trigger(self, dag_id: str, run_id: str, conf: Json, username: str) -> None:
-        """Create a DAG run; see :class:`svops_plugin.application.ports.Airflow`."""
+        """Create a DAG run; see :class:`svops_plugin.application.airflow_ports.Airflow`."""
         from airflow.api.common.trigger_dag import trigger_dag
         from airflow.utils.types import DagRunTriggeredByType
 
@@ -193,6 +197,13 @@ class Accounts:
         except InvalidTokenError as refusal:
             raise NotAuthenticated("The access token is not valid; sign in again.") from refusal
 
+    def expiry(self, token: str) -> datetime | None:
+        """Return when an access token that is valid ends to be."""
+        import jwt
+
+        ends = jwt.decode(token, options={"verify_signature": False}).get("exp")
+        return datetime.fromtimestamp(ends, timezone.utc) if ends is not None else None
+
     def by_claims(self, claims: Json) -> Account | None:
         """Return the account that the auth manager serialised so, if it still exists and is active."""
         try:
@@ -208,13 +219,18 @@ class Accounts:
         user = manager.deserialize_user(account.claims)
         return manager.generate_jwt(user, expiration_time_in_seconds=seconds), seconds
 
-    def token_of(self, request: Request) -> tuple[str, bool] | None:
-        """Return the token that a Flask request shows, and whether the browser sent it of itself."""
+    def token_of(self, request: Request | HTTPConnection) -> tuple[str, bool] | None:
+        """Return the token that a request shows, and whether the browser sent it of itself."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if token and scheme.lower() == "bearer":
             return token.strip(), False
         cookie = request.cookies.get("_token")
         return (cookie, True) if cookie else None
+
+
+def allowed_origins() -> frozenset[str]:
+    """Return the other sites whose pages Airflow lets use its API."""
+    return frozenset(conf.get("api", "access_control_allow_origins", fallback="").split())
 
 
 def _log_tail(instance: Any) -> list[str]:

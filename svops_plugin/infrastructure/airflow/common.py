@@ -17,7 +17,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
-from svops_plugin.application.ports import DagRunState, SeenRun, TaskInstanceState
+from svops_plugin.application.airflow_ports import DagRunState, SeenRun, TaskInstanceState
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
 

@@ -320,6 +320,21 @@ lease = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 
+hub = Table(
+    "svops_hub",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", String(250), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("heartbeat_at", UtcDateTime, nullable=False),
+    Column("last_event_id", Integer, nullable=False),
+    Column("connections", Integer, nullable=False),
+    Column("subscribers", _json(), nullable=False),
+    Column("sent", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("lag", Float, nullable=False),
+)
+
 mapper = registry(metadata=metadata)
 mapper.map_imperatively(entities.User, user)
 mapper.map_imperatively(entities.RefreshToken, refresh_token)

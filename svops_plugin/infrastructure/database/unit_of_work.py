@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, Operation
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from svops_plugin.application.event_ports import Events, Hubs
 from svops_plugin.application.ports import (
     Datasets,
     Executions,
@@ -24,6 +25,7 @@ from svops_plugin.application.ports import (
 )
 from svops_plugin.domain.entities import Event
 from svops_plugin.domain.errors import Conflict, Unavailable
+from svops_plugin.infrastructure.database.event_repositories import SqlEvents, SqlHubs
 from svops_plugin.infrastructure.database.repositories import (
     SqlDatasets,
     SqlExecutions,
@@ -49,7 +51,7 @@ class SqlUnitOfWork:
     def __init__(self, engine: Engine, guard: Callable[[Connection], None] | None = None) -> None:
         self._guard = guard
         self._session = Session(engine, future=True, expire_on_commit=False)
-        self._events: list[Event] = []
+        self._recorded: list[Event] = []
         self.datasets: Datasets = SqlDatasets(self._session)
         self.tasks: Tasks = SqlTasks(self._session)
         self.executions: Executions = SqlExecutions(self._session)
@@ -59,10 +61,12 @@ class SqlUnitOfWork:
         self.users: Users = SqlUsers(self._session)
         self.leases: Leases = SqlLeases(self._session)
         self.idempotency: IdempotencyKeys = SqlIdempotencyKeys(self._session)
+        self.events: Events = SqlEvents(self._session)
+        self.hubs: Hubs = SqlHubs(self._session)
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction, after everything else in it."""
-        self._events.append(event)
+        self._recorded.append(event)
 
     def ping(self) -> None:
         """Ask the database for a sign of life."""
@@ -100,13 +104,13 @@ class SqlUnitOfWork:
         Without it a transaction could commit a lower id after a reader has seen a higher one, and the
         reader, who asks for what came after the last it saw, would miss it.
         """
-        if not self._events:
+        if not self._recorded:
             return
         self._session.flush()
         postgresql = self._session.get_bind().dialect.name == "postgresql"
         if postgresql:
             self._session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": EVENT_LOCK})
-        for event in self._events:
+        for event in self._recorded:
             self._session.add(event)
             self._session.flush()
         if postgresql:

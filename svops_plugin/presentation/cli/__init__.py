@@ -14,6 +14,7 @@ COMMANDS = {
     "dataset": "svops_plugin.presentation.cli.datasets:dataset",
     "db": "svops_plugin.presentation.cli.database:database",
     "demo": "svops_plugin.presentation.cli.stack.commands:demo",
+    "events": "svops_plugin.presentation.cli.events:events",
     "reconcile": "svops_plugin.presentation.cli.reconcile:reconcile",
     "samples": "svops_plugin.presentation.cli.samples:samples",
     "task": "svops_plugin.presentation.cli.tasks:task",

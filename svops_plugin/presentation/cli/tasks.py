@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from svops_plugin.application.chain import describe
+from svops_plugin.application.event_ports import Topic
 from svops_plugin.application.ports import Query
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.permissions import OPERATOR
@@ -20,6 +21,7 @@ from svops_plugin.presentation.cli.progress import view
 from svops_plugin.presentation.rest.tasks import dump_standing, dump_started
 
 POLL = 0.5
+PAGE = 1000
 
 
 class JsonObject(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions of click only
@@ -151,7 +153,9 @@ def status(task_id: int, as_json: bool) -> None:
 
 
 def _watch(task_id: int) -> None:
-    """Show the progress until the execution ends."""
+    """Show the progress, at each event of the task, until the execution ends."""
+    log, topic = services().events, Topic(task_id=task_id)
+    position = log.newest()
     with view(click.echo) as show:
         while True:
             standing = dump_standing(services().executions.standing(OPERATOR, task_id))
@@ -159,7 +163,10 @@ def _watch(task_id: int) -> None:
                 show(run)
             if standing["overall_status"] != "running":
                 break
-            time.sleep(POLL)
+            while not (news := log.after(OPERATOR, position, PAGE, topic)).events:
+                position = news.last_event_id
+                time.sleep(POLL)
+            position = news.last_event_id
     _tell_outcome(standing)
 
 

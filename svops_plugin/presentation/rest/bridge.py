@@ -1,24 +1,19 @@
 """Airflow 3's way to the short address: ``/svops`` on the API server, beside ``/pluginsv2/svops``.
 
-Airflow mounts the Flask app of plugins at ``/pluginsv2``. The application here is mounted at ``/svops`` and
-hands ``/svops/api/v1`` to that same Flask app.
+Airflow mounts the Flask app of plugins at ``/pluginsv2``. What is here hands ``/svops/api/v1`` to that same
+Flask app; ``presentation/server.py`` mounts it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from svops_plugin.bootstrap import services
 from svops_plugin.presentation.rest.errors import MEDIA_TYPE
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from flask import Flask
-    from starlette.requests import Request
+    from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
@@ -49,39 +44,21 @@ class FlaskBridge:
         await wsgi({**scope, "root_path": root}, receive, send)
 
 
-@asynccontextmanager
-async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Run the monitor for as long as the API server serves."""
-    stop = threading.Event()
-    monitor = threading.Thread(
-        target=lambda: services(pooled=True).monitor.run(stop), name="svops-monitor", daemon=True
-    )
-    monitor.start()
-    yield
-    stop.set()
-    await asyncio.to_thread(monitor.join, 5)
-
-
-def application() -> FastAPI:
-    """Return the application for ``/svops``. A FastAPI one, because Airflow runs no other's lifespan."""
-    from fastapi import FastAPI
-
-    app = FastAPI(title="SVOps", openapi_url=None, docs_url=None, redoc_url=None, lifespan=_lifespan)
-    app.mount("/api/v1", FlaskBridge("/svops/api/v1"))
-
-    app.add_route("/{path:path}", nothing_here, methods=list(METHODS))
-    return app
-
-
-def nothing_here(request: Request) -> Response:
-    """Answer for paths below ``/svops`` that nothing has."""
+def problem(request: HTTPConnection, status: HTTPStatus, detail: str) -> Response:
+    """Return a problem answer (RFC 9457) where there is no Flask."""
     from starlette.responses import JSONResponse
 
     body = {
         "type": "about:blank",
-        "title": "Not Found",
-        "status": 404,
-        "detail": f"There is nothing at {request.url.path}; the API is below /svops/api/v1.",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
         "instance": request.url.path,
     }
-    return JSONResponse(body, 404, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status, media_type=MEDIA_TYPE)
+
+
+def nothing_here(request: Request) -> Response:
+    """Answer for paths below ``/svops`` that nothing has."""
+    detail = f"There is nothing at {request.url.path}; the API is below /svops/api/v1."
+    return problem(request, HTTPStatus.NOT_FOUND, detail)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "svops_alembic_version"
-HEAD = "0001"
+HEAD = "0002"
 
 
 def _config(connection: Connection) -> Config:

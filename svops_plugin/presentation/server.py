@@ -1,0 +1,74 @@
+"""What Airflow 3's API server mounts at ``/svops``, and what runs with it in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from svops_plugin.bootstrap import services
+from svops_plugin.presentation.rest.bridge import METHODS, FlaskBridge, nothing_here
+from svops_plugin.presentation.websocket.starlette import Sockets
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+JOIN_SECONDS = 5.0
+GC_THRESHOLD = 50_000  # more new objects than the largest crowd of sockets makes at once
+
+
+@asynccontextmanager
+async def in_background(**jobs: Callable[[threading.Event], None]) -> AsyncIterator[None]:
+    """Run each job in a thread of its own until the block ends; a job looks at the event it is given."""
+    stop = threading.Event()
+    threads = [
+        threading.Thread(target=job, args=(stop,), name=f"svops-{name}", daemon=True)
+        for name, job in jobs.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, JOIN_SECONDS)
+
+
+def _calm_garbage_collector() -> None:
+    """Keep the garbage collector from halting the process while it tells events to thousands of sockets.
+
+    Each event lets every socket's writer wait anew, and a few thousand objects that come and go at once make
+    the collector run with its usual threshold, and go through everything every few seconds. What the server
+    has loaded never becomes garbage, and is over a million objects: it is set aside, once.
+    """
+    if gc.get_freeze_count() == 0:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
+
+
+def application() -> FastAPI:
+    """Return the application for ``/svops``. A FastAPI one, because Airflow runs no other's lifespan."""
+    from fastapi import FastAPI
+
+    sockets = Sockets()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        own = services(pooled=True)
+        _calm_garbage_collector()
+        async with (
+            sockets.serving(own.hub),
+            in_background(monitor=own.monitor.run, retention=own.retention.run, hub=own.hub.run),
+        ):
+            yield
+
+    app = FastAPI(title="SVOps", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.mount("/api/v1", FlaskBridge("/svops/api/v1"))
+    app.router.routes.extend(sockets.routes())
+    app.add_route("/{path:path}", nothing_here, methods=list(METHODS))
+    return app

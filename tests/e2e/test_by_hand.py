@@ -1,0 +1,123 @@
+"""What people do to the DAG runs of a chain in Airflow itself, and what becomes of the chain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.e2e.conftest import Stack, wait_until
+from tests.e2e.test_chain import statuses
+
+FIRST, SECOND, THIRD = CHAIN = ("data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example")
+CONTROLLER = "svops_controller"
+
+
+def ask(stack: Stack, method: str, path: str, body: dict[str, Any]) -> None:
+    """Do what Airflow's own pages do."""
+    answer = stack.airflow.request(method, path, json=body)
+    assert answer.is_success, answer.text
+
+
+def attempts(stack: Stack, task_id: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stack.get(f"tasks/{task_id}/executions")["items"]
+    return found
+
+
+def end_of_attempt(stack: Stack, task_id: int, number: int) -> dict[str, Any]:
+    wait_until(lambda: stack.standing(task_id)["attempt"] == number, f"attempt {number}")
+    return stack.end_of(task_id)
+
+
+def second_running(stack: Stack) -> tuple[int, list[str]]:
+    """Execute a task until its second DAG runs; return it and the names of its runs in Airflow."""
+    task_id = stack.task()
+    stack.post(f"tasks/{task_id}/execute")
+    wait_until(lambda: stack.standing(task_id)["workflow_runs"][1]["status"] == "running", "the second DAG")
+    runs = stack.standing(task_id)["workflow_runs"]
+    return task_id, [run["external_trigger_id"] for run in runs]
+
+
+def started(stack: Stack, dag_id: str, run_id: str) -> bool:
+    return run_id in {run["dag_run_id"] for run in stack.dag_runs(dag_id)}
+
+
+def test_clearing_the_controllers_run_is_a_retry(stack: Stack) -> None:
+    """First as a whole, then from its second step on, as when one clicks on the failed step."""
+    task_id = stack.failing_task()
+    stack.post(f"tasks/{task_id}/execute")
+    assert statuses(stack.end_of(task_id)) == ["success", "failed", "skipped"]
+    (first,) = attempts(stack, task_id)
+    run_id = first["controller_run_id"]
+    ended = ("success", "failed")
+
+    def has_ended() -> bool:
+        return {run["dag_run_id"]: run["state"] for run in stack.dag_runs(CONTROLLER)}[run_id] in ended
+
+    wait_until(has_ended, "the controller's run")
+    ask(stack, "POST", f"dags/{CONTROLLER}/dagRuns/{run_id}/clear", {"dry_run": False})
+    assert statuses(end_of_attempt(stack, task_id, 2)) == ["reused", "failed", "skipped"]
+    wait_until(has_ended, "the controller's run")
+    steps = {
+        "dry_run": False,
+        "dag_run_id": run_id,
+        "task_ids": [f"2_{SECOND}"],
+        "include_downstream": True,
+        "only_failed": False,
+    }
+    ask(stack, "POST", f"dags/{CONTROLLER}/clearTaskInstances", steps)
+    assert statuses(end_of_attempt(stack, task_id, 3)) == ["reused", "failed", "skipped"]
+    assert {one["controller_run_id"] for one in attempts(stack, task_id)} == {run_id}
+    of_task = [
+        run for run in stack.dag_runs(FIRST) if run["dag_run_id"].startswith(f"svops__task_{task_id}__")
+    ]
+    assert len(of_task) == 1
+
+
+def test_the_end_of_the_log_comes_with_the_cause(stack: Stack) -> None:
+    task_id = stack.failing_task()
+    stack.post(f"tasks/{task_id}/execute")
+    stack.end_of(task_id)
+    error = wait_until(
+        lambda: found if (found := stack.standing(task_id)["error"]).get("log_tail") else None, "the log"
+    )
+    assert error["task_id"] == "validate_model_performance"
+    assert any("min_accuracy" in line for line in error["log_tail"])
+
+
+def test_a_step_that_somebody_fails(stack: Stack) -> None:
+    task_id, run_ids = second_running(stack)
+    ask(stack, "PATCH", f"dags/{SECOND}/dagRuns/{run_ids[1]}", {"state": "failed"})
+    assert statuses(stack.end_of(task_id)) == ["success", "failed", "skipped"]
+    assert not started(stack, THIRD, run_ids[2])
+
+
+def test_a_controller_that_somebody_fails(stack: Stack) -> None:
+    task_id, run_ids = second_running(stack)
+    (attempt,) = attempts(stack, task_id)
+    ask(stack, "PATCH", f"dags/{CONTROLLER}/dagRuns/{attempt['controller_run_id']}", {"state": "failed"})
+    standing = stack.end_of(task_id)
+    assert standing["overall_status"] == "failed"
+    assert statuses(standing)[2] == "skipped"
+
+    def child_has_ended() -> bool:
+        states = {run["dag_run_id"]: run["state"] for run in stack.dag_runs(SECOND)}
+        return states[run_ids[1]] in {"failed", "success"}
+
+    wait_until(child_has_ended, "the end of what the chain left")
+    assert not started(stack, THIRD, run_ids[2])
+
+
+def test_a_dag_that_somebody_pauses_meanwhile(stack: Stack) -> None:
+    task_id = stack.task()
+    stack.post(f"tasks/{task_id}/execute")
+    try:
+        ask(stack, "PATCH", f"dags/{THIRD}", {"is_paused": True})
+
+        def says_so() -> bool:
+            message = stack.standing(task_id)["workflow_runs"][2]["progress"].get("message") or ""
+            return f"{THIRD} is paused" in message
+
+        wait_until(says_so, "the reason why the chain waits")
+        assert statuses(stack.standing(task_id)) == ["success", "success", "queued"]
+    finally:
+        ask(stack, "PATCH", f"dags/{THIRD}", {"is_paused": False})
+    assert statuses(stack.end_of(task_id)) == ["success"] * 3

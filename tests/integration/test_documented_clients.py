@@ -1,0 +1,107 @@
+"""The clients in docs/events.md, as they stand there."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from tests.e2e.test_chain import CHROMIUM
+from tests.integration.live import an_event, eventually, happen, serving
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
+
+
+def block(language: str) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+    assert len(found) == 1
+    return str(found[0])
+
+
+class Restartable:
+    """The API server, which comes back at the same address."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+        self._running = ExitStack()
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        self.port = self._running.enter_context(serving(self._app, self.port))
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@pytest.fixture
+def server(api_server: Any, svops_database: str) -> Iterator[Restartable]:  # noqa: ARG001
+    server = Restartable(api_server)
+    yield server
+    server.stop()
+
+
+def test_the_python_client(server: Restartable, tokens: dict[str, str]) -> None:
+    names: dict[str, Any] = {}
+    exec(block("python"), names)  # noqa: S102  # it is ours
+    seen: list[int] = []
+
+    def follow() -> None:
+        for event in names["follow"](f"ws://127.0.0.1:{server.port}/svops/ws", tokens["viewer"], since=0):
+            seen.append(event["id"])
+            if event["data"] == {"number": -1}:
+                return
+
+    client = threading.Thread(target=follow, daemon=True)
+    client.start()
+    made = happen(an_event(1), an_event(2))
+    eventually(lambda: seen == made, "the first events")
+    server.stop()
+    made += happen(an_event(3))
+    server.start()
+    eventually(lambda: seen == made, "what happened meanwhile")
+    made += happen(an_event(-1))
+    client.join(60)
+    assert seen == made
+
+
+@pytest.fixture
+def page(server: Restartable, tokens: dict[str, str]) -> Iterator[Page]:
+    """A page of the server's, of somebody who is signed in."""
+    address = f"http://127.0.0.1:{server.port}"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
+        context = browser.new_context()
+        context.add_cookies([{"name": "_token", "value": tokens["viewer"], "url": address}])
+        page = context.new_page()
+        page.goto(f"{address}/svops/")
+        yield page
+        browser.close()
+
+
+def test_the_browser_client(server: Restartable, page: Page) -> None:
+    page.evaluate(
+        f"""() => {{
+            {block("javascript")}
+            window.seen = []; window.resyncs = 0;
+            follow("/svops/ws", (event) => seen.push(event.id), () => resyncs++);
+        }}"""
+    )
+    (first,) = happen(an_event())
+    while not page.evaluate("seen.length"):  # its connection may have come after the first
+        (first,) = happen(an_event())
+    begin = page.evaluate("seen[0]")
+    made = list(range(begin, first + 1))
+    server.stop()
+    made += happen(an_event(), an_event())
+    server.start()
+    made += happen(an_event())
+    page.wait_for_function("(last) => seen.at(-1) === last", arg=made[-1], timeout=60_000)
+    assert page.evaluate("seen") == made
+    assert page.evaluate("resyncs") == 0

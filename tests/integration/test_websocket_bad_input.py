@@ -1,0 +1,157 @@
+"""What must not hurt: the documented close code, a line in the log, and nothing for the others to notice."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from svops_plugin.presentation.websocket import fanout, protocol, starlette
+from tests.conftest import PostgreSQL
+from tests.integration.live import Client, Server, an_event, eventually, happen, hub, ids, server
+
+__all__ = ["server"]
+
+
+@pytest.fixture
+def witness(server: Server) -> Iterator[Client]:
+    """Another client, who must notice nothing."""
+    with server.listening() as client:
+        yield client
+        made = happen(an_event())
+        assert ids(client, 1) == made
+
+
+@pytest.mark.parametrize("since", ["-1", "x", "", "1.5", "9" * 11, "%00", "99999", "\u0663"])
+@pytest.mark.usefixtures("witness")
+def test_since(server: Server, since: str) -> None:
+    assert server.close_code(f"/ws?since={quote(since)}") == protocol.BAD_REQUEST
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/ws/workflow/wf_12345", protocol.UNKNOWN),
+        ("/ws/workflow/x", protocol.UNKNOWN),
+        ("/ws/user/12345", protocol.FORBIDDEN),
+        ("/ws/user/12345/workflow/1", protocol.FORBIDDEN),
+        ("/ws/user/x", protocol.UNKNOWN),
+        ("/ws/user/0", protocol.UNKNOWN),
+    ],
+)
+@pytest.mark.usefixtures("witness")
+def test_addresses(server: Server, path: str, code: int, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "svops_plugin.presentation.websocket"):
+        assert server.close_code(path) == code
+    assert str(code) in caplog.text
+
+
+@pytest.mark.usefixtures("witness")
+def test_tokens(server: Server, tokens: dict[str, str]) -> None:
+    assert server.close_code(name=None, Authorization="Bearer x") == protocol.UNAUTHENTICATED
+    for first in ("{", "[]", '{"type": "ping"}', '{"type": "auth"}', '{"type": "auth", "token": "x"}'):
+        with server.connected(name=None) as client:
+            client.send(first)
+            assert client.close_code() == protocol.UNAUTHENTICATED
+    with server.connected(f"/ws?token={tokens['admin']}", None) as client:
+        client.send(b"\x00")
+        assert client.close_code() == protocol.UNAUTHENTICATED
+    with server.connected(name=None) as client:
+        client.send({"type": "auth", "token": tokens["viewer"]})
+        assert client.next()["type"] == "hello"
+
+
+@pytest.mark.usefixtures("witness")
+def test_nobody_signs_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "AUTH_SECONDS", 0.1)
+    assert server.close_code(name=None) == protocol.AUTH_TIMEOUT
+
+
+@pytest.mark.usefixtures("witness")
+def test_cookies_are_good_for_this_sites_pages(server: Server, tokens: dict[str, str]) -> None:
+    cookie = f"_token={tokens['viewer']}"
+    for headers in ({}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
+        assert server.close_code(name=None, Cookie=cookie, **headers) == protocol.FORBIDDEN
+    own = {"Cookie": cookie, "Origin": f"http://{server.address}"}
+    with server.connected(name=None, headers=own) as client:
+        assert client.next()["type"] == "hello"
+
+
+@pytest.mark.usefixtures("witness")
+def test_a_token_expires(server: Server) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+
+    manager: Any = get_auth_manager()
+    user = manager.security_manager.find_user("viewer")
+    token = manager.generate_jwt(user, expiration_time_in_seconds=2)
+    assert server.close_code(name=None, Authorization=f"Bearer {token}") == protocol.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    "garbage", ["", "{", "[]", "null", '"x"', "[" * 50_000, '{"type": ["ping"]}', '{"type": "x"}', b"\xff"]
+)
+@pytest.mark.usefixtures("witness")
+def test_garbage_is_an_error_and_no_end(server: Server, garbage: str | bytes) -> None:
+    with server.listening() as client:
+        assert set(client.ask(garbage)) == {"error"}
+        assert client.ask({"type": "ping"})["type"] == "pong"
+
+
+@pytest.mark.usefixtures("witness")
+def test_a_frame_of_a_megabyte(server: Server) -> None:
+    with server.listening() as client:
+        client.send("x" * 1024 * 1024)
+        assert client.close_code() == protocol.TOO_BIG
+
+
+@pytest.mark.usefixtures("witness")
+def test_thousands_of_frames(server: Server) -> None:
+    with server.listening() as client:
+        with suppress(ConnectionClosed):
+            for _ in range(5000):
+                client.send({"type": "ping"})
+        assert client.close_code() == protocol.TOO_MUCH
+
+
+def test_a_client_that_never_reads(server: Server, witness: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is closed when its queue is full; the others get everything."""
+    monkeypatch.setattr(fanout, "QUEUE", 20)
+    with socket.create_connection(("127.0.0.1", server.port)) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.sendall(server.handshake("viewer"))
+        eventually(lambda: hub().connections == 2, "the connection")
+        made: list[int] = []
+        while hub().dropped == 0:
+            made += happen(an_event(data={"much": "x" * 100_000}))
+            assert ids(witness, 1) == made[-1:]
+        assert len(made) > 20
+    eventually(lambda: hub().connections == 1, "the end")
+
+
+@pytest.mark.usefixtures("witness")
+def test_the_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starlette, "MOST_CONNECTIONS", 2)
+    with server.listening():
+        assert server.close_code() == protocol.TRY_LATER
+    with server.listening():
+        pass
+
+
+def test_while_the_database_is_away(server: Server, postgresql: PostgreSQL, svops_database: str) -> None:
+    """A socket that is open stays so, one that wants the past is told to come later, nothing is missed."""
+    with server.listening() as client:
+        first = happen(an_event())
+        assert ids(client, 1) == first
+        postgresql.close(svops_database)
+        assert server.close_code("/ws?since=0") == protocol.TRY_LATER
+        assert client.ask({"type": "ping"})["type"] == "pong"
+        postgresql.open(svops_database)
+        second = happen(an_event())
+        assert ids(client, 1) == second
+    with server.listening(f"/ws?since={first[0]}") as client:
+        assert ids(client, 1) == second

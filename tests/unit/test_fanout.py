@@ -1,0 +1,114 @@
+"""Queues, and what becomes of a client that does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from svops_plugin.application.event_ports import Message, Topic
+from svops_plugin.domain.entities import Event
+from svops_plugin.domain.permissions import Actor
+from svops_plugin.presentation.websocket import fanout as module
+from svops_plugin.presentation.websocket import protocol
+from svops_plugin.presentation.websocket.fanout import Connection, Fanout, frame
+
+VIEWER = Actor(7, "viewer", frozenset({"Viewer"}))
+
+
+def message(event_id: int) -> Message:
+    event = Event(type="task.updated")
+    event.id = event_id
+    return Message(event, str(event_id))
+
+
+def run(scenario: Callable[[Fanout], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scenario(Fanout(asyncio.get_running_loop()))
+
+    asyncio.run(main())
+
+
+async def deliver(fanout: Fanout, *event_ids: int) -> None:
+    """Hand on events as the hub does, from another thread."""
+    await asyncio.to_thread(fanout.deliver, [message(one) for one in event_ids], event_ids[-1])
+
+
+class Reader:
+    """A client that gets frames; one that is deaf never does."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self.got: list[str] = []
+        self._deaf = deaf
+
+    async def send(self, sent: dict[str, Any]) -> None:
+        if self._deaf:
+            await asyncio.Event().wait()
+        self.got.append(sent["text"])
+
+
+def test_whoever_keeps_up_has_it_all_when_the_hub_goes_on() -> None:
+    async def scenario(fanout: Fanout) -> None:
+        readers = [Reader() for _ in range(50)]
+        for reader in readers:
+            connection = Connection(VIEWER, 3, reader.send)
+            fanout.join(connection, Topic())
+            connection.start()
+        numbers = list(range(1, 3 * module.QUEUE))
+        await deliver(fanout, *numbers)
+        assert fanout.position == numbers[-1]
+        for reader in readers:
+            assert reader.got == [str(number) for number in numbers if number > 3]
+        assert fanout.census().sent == 50 * (len(numbers) - 3)
+
+    run(scenario)
+
+
+def test_a_queue_that_is_full_ends_its_connection_only() -> None:
+    async def scenario(fanout: Fanout) -> None:
+        deaf, reader = Reader(deaf=True), Reader()
+        slow, quick = (Connection(VIEWER, 0, one.send) for one in (deaf, reader))
+        writers = []
+        for connection in (slow, quick):
+            fanout.join(connection, Topic())
+            writers.append(connection.start())
+        await deliver(fanout, *range(1, module.QUEUE + 2))
+        assert slow.closing is None
+        await deliver(fanout, module.QUEUE + 2)
+        assert slow.closing is not None
+        assert slow.closing.code == protocol.TOO_MUCH
+        await asyncio.wait([writers[0]])
+        fanout.part(slow)
+        assert fanout.census().dropped == 1
+        assert len(reader.got) == module.QUEUE + 2
+
+    run(scenario)
+
+
+def test_a_client_that_stops_reading_is_noticed() -> None:
+    async def scenario(_: Fanout) -> None:
+        stuck, quiet = (Connection(VIEWER, 0, one.send) for one in (Reader(deaf=True), Reader()))
+        for connection in (stuck, quiet):
+            connection.start()
+            connection.say(frame("a"))
+            connection.say(frame("b"))
+            assert not connection.is_stuck()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert stuck.is_stuck()
+        assert not quiet.is_stuck()
+
+    run(scenario)
+
+
+def test_the_hub_does_not_wait_for_a_loop_that_has_stopped() -> None:
+    async def scenario(fanout: Fanout) -> None:
+        fanout.stop()
+
+        def blocked() -> None:
+            fanout.deliver([message(1)], 1)
+
+        hub = asyncio.get_running_loop().run_in_executor(None, blocked)
+        await asyncio.wait_for(hub, 60)
+
+    run(scenario)
