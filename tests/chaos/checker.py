@@ -31,6 +31,10 @@ EVENT_OF_END = {
     "skipped": "workflow.skipped",
     "reused": "workflow.skipped",
 }
+BEGUN = """
+    SELECT run_id, try_number, start_date FROM task_instance WHERE start_date IS NOT NULL
+    UNION SELECT run_id, try_number, start_date FROM task_instance_history WHERE start_date IS NOT NULL"""
+BOOT = 1.0  # seconds by which the birth of a process may be off: Linux tells its own in whole ones
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Facts:
     """All that is known.
 
     :param dag_runs: Airflow's, by DAG and run id
+    :param begun: every try of a task that Airflow let begin
     :param events: how many there are, by type, execution and workflow run (none for those of the task)
     """
 
@@ -46,6 +51,7 @@ class Facts:
     runs: Sequence[Row[Any]]
     dag_runs: dict[tuple[str, str], Row[Any]]
     events: Counter[tuple[str, int, int | None]]
+    begun: Sequence[Row[Any]]
     starts: Sequence[Start]
 
     def runs_of(self, execution: Row[Any]) -> list[Row[Any]]:
@@ -69,6 +75,7 @@ def facts(svops: Connection, metadata: Connection, starts: Sequence[Start]) -> F
         ).all(),
         dag_runs={(run.dag_id, run.run_id): run for run in dag_runs},
         events=Counter(tuple(event) for event in events),
+        begun=metadata.execute(text(BEGUN)).all(),
         starts=starts,
     )
 
@@ -153,28 +160,33 @@ def nothing_runs_twice(known: Facts) -> Iterator[str]:
 
 
 def no_step_starts_after_a_failed_or_stopped_one(known: Facts) -> Iterator[str]:
-    ends = {execution.id: execution.ended_at for execution in known.executions}
     for execution in known.executions:
-        before: list[Row[Any]] = []
+        asked, unfinished = execution.stop_requested_at, ""
+        ends = [execution.created_at]
         for run in known.runs_of(execution):
             dag_run = known.dag_run_of(run)
-            for earlier in before if dag_run is not None else []:
-                ended = known.dag_run_of(earlier)
-                if earlier.status == "reused":
-                    continue
-                if _state(ended) != "success" or ended is None or ended.end_date > dag_run.queued_at:
-                    yield f"{run.dag_run_id} was triggered, {earlier.dag_run_id} had not succeeded."
-            asked = execution.stop_requested_at
-            if dag_run is not None and asked is not None and dag_run.queued_at > asked:
-                yield f"{run.dag_run_id} was triggered after a stop had been asked for."
-            before.append(run)
-    runs = {run.dag_run_id: run for run in known.runs}
+            if dag_run is not None:
+                if unfinished or dag_run.queued_at < max(ends):
+                    yield f"{run.dag_run_id} was triggered, {unfinished or 'one before'} had not succeeded."
+                if asked is not None and dag_run.queued_at > asked:
+                    yield f"{run.dag_run_id} was triggered after a stop had been asked for."
+                ends += [dag_run.end_date] if dag_run.end_date else []
+            if run.status != "reused" and _state(dag_run) != "success":
+                unfinished = run.dag_run_id
+
+
+def nothing_begins_after_the_end(known: Facts) -> Iterator[str]:
+    """A process that Airflow let begin before is killed at a heartbeat, and may note its start until then."""
+    executions = {execution.id: execution for execution in known.executions}
+    ends = {run.dag_run_id: executions[run.execution_id].ended_at for run in known.runs}
+    for one in known.begun:
+        if (end := ends.get(one.run_id)) is not None and one.start_date > end:
+            yield f"Try {one.try_number} of {one.run_id} began after the end of its execution ({end})."
     for start in known.starts:
-        run = runs.get(start.run_id)
-        if run is None:
+        if start.run_id not in ends:
             yield f"{start.run_id} began and is no run of SVOps'."
-        elif (end := ends[run.execution_id]) is not None and start.at > end.timestamp():
-            yield f"Try {start.try_number} of {start.run_id} began after the end of its execution ({end})."
+        elif (end := ends[start.run_id]) is not None and start.born - BOOT > end.timestamp():
+            yield f"Process {start.pid} of {start.run_id} began after the end of its execution ({end})."
 
 
 def each_transition_has_one_event(known: Facts) -> Iterator[str]:
@@ -218,6 +230,7 @@ RULES: tuple[Callable[[Facts], Iterator[str]], ...] = (
     runs_say_what_airflow_says,
     nothing_runs_twice,
     no_step_starts_after_a_failed_or_stopped_one,
+    nothing_begins_after_the_end,
     each_transition_has_one_event,
     no_process_survives,
 )

@@ -35,13 +35,9 @@ def stack(request: pytest.FixtureRequest, report: Report) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def seed(pytestconfig: pytest.Config) -> int:
-    return int(pytestconfig.getoption("seed"))
-
-
-@pytest.fixture(scope="session")
-def report(pytestconfig: pytest.Config, seed: int) -> Report:
-    return pytestconfig.stash.setdefault(_report, Report(seed))
+def report(pytestconfig: pytest.Config) -> Report:
+    made = Report(pytestconfig.getoption("seed"), pytestconfig.getoption("at_most"))
+    return pytestconfig.stash.setdefault(_report, made)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

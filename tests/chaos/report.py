@@ -11,6 +11,7 @@ from typing import Any
 class Report:
     """What was done to how many chains.
 
+    :param limit: to the seconds, where there is one
     :param seconds: to repair each chain; see `tests.chaos.test_kills`
     :param dying: from each six stops to the end of the last process
     :param slowest: the longest repair, and of what
@@ -18,6 +19,7 @@ class Report:
     """
 
     seed: int
+    limit: float | None
     chains: int = 0
     kills: int = 0
     stops: int = 0

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -145,6 +145,7 @@ class Stack:
     svops: Engine
     metadata: Engine
     dataset_id: int = 0
+    told: set[str] = field(default_factory=set)
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
         """Return the condition's first true value."""
@@ -180,9 +181,14 @@ class Stack:
         return not left and not any(start.is_alive for start in self.gates.starts())
 
     def settle(self, task_ids: Sequence[int]) -> list[str]:
-        """Wait for the ends of these tasks, and return what is wrong then, also if they never come."""
+        """Wait for the ends of these tasks, and return what is wrong then and has not been told before.
+
+        What is wrong for good so fails one test, not all that follow; chains that never end are wrong, too.
+        """
         self.await_(lambda: len(self.ends(task_ids)) == len(task_ids) and self.is_quiet())
-        return self.violations()
+        wrong = [one for one in self.violations() if one not in self.told]
+        self.told.update(wrong)
+        return wrong
 
     def violations(self) -> list[str]:
         """Return what is wrong now."""
@@ -276,11 +282,11 @@ def running(folder: Path) -> Iterator[Stack]:
                 httpx.Client(base_url=f"{url}/svops/api/v1", timeout=120, trust_env=False) as api,
                 httpx.Client(base_url=f"{url}/api/v2", timeout=120, trust_env=False) as airflow,
             ):
-                databases = [
+                svops, airflows = (
                     create_engine(metadata.set(database=name), poolclass=NullPool, connect_args=PATIENT)
                     for name in ("svops", "airflow")
-                ]
-                stack = Stack(keeper, home, Gates(notes), api, airflow, *databases)
+                )
+                stack = Stack(keeper, home, Gates(notes), api, airflow, svops, airflows)
                 with stack.metadata.begin() as connection:
                     connection.execute(text(UNLOCK))
                 stack.restart(*keeper.names[1:])

@@ -26,18 +26,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("blow", [f"{number}-{victim}" for number, victim in enumerate(order)])
 
 
-def test_after_a_kill_every_chain_ends_right(
-    stack: Stack, report: Report, seed: int, blow: str, pytestconfig: pytest.Config
-) -> None:
-    random, victim = Random(f"{seed} {blow}"), blow.partition("-")[2]
+def test_after_a_kill_every_chain_ends_right(stack: Stack, report: Report, blow: str) -> None:
+    random, victim = Random(f"{report.seed} {blow}"), blow.partition("-")[2]
     with formed(stack, random, by_hand=True) as formation:
         back = strike(formation, victim, failing(formation, random))
     wrong = stack.settle(formation.task_ids)
     seconds = [end.timestamp() - back for end in stack.ends(formation.task_ids).values()]
     report.add_kill(blow, len(formation.chains), [one for one in seconds if one > 0])
     assert not wrong, "\n".join(wrong)
-    if (limit := pytestconfig.getoption("at_most")) is not None:
-        assert max(seconds) <= limit
+    assert report.limit is None or max(seconds) <= report.limit
 
 
 def failing(formation: Formation, random: Random) -> dict[int, int]:

@@ -18,9 +18,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("number", range(rounds))
 
 
-def test_a_stop_in_each_phase(stack: Stack, report: Report, seed: int, number: int) -> None:
+def test_a_stop_in_each_phase(stack: Stack, report: Report, number: int) -> None:
     """Stop six chains at once; three of the stops wait for a lock, behind what waits for it in its phase."""
-    random = Random(f"{seed} {number}")
+    random = Random(f"{report.seed} {number}")
     with (
         ThreadPoolExecutor(len(Phase)) as pool,
         formed(stack, random, by_hand=False) as formation,
