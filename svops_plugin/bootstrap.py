@@ -113,7 +113,7 @@ class Services:
 
         :raises SVOpsError: if the database is not set up, or does not answer
         """
-        rehearsal = Rehearsal(self.engine, self._guard)
+        rehearsal, confs = Rehearsal(self.engine, self._guard), list[Mapping[str, Any]]()
         try:
             with rehearsal as uow:
                 dataset = uow.datasets.add(Dataset(name=uuid4().hex, path="/", data_type=DataType.VECTOR))
@@ -123,8 +123,8 @@ class Services:
             controller = Controller(lambda: rehearsal, self.settings.chain)
             for position, dag_id in enumerate(self.settings.chain, start=1):
                 run = ControllerRun(execution.controller_run_id, {})
-                step = controller.begin_step(run, position, dag_id, lambda _: None)
-                tracker = RunTracker(lambda: rehearsal, step.conf)
+                controller.begin_step(run, position, dag_id, lambda step: confs.append(step.conf))
+                tracker = RunTracker(lambda: rehearsal, confs.pop())
                 tracker.begin()
                 tracker.log_metric("rehearsal", 0.0, None)
                 tracker.progress(1, 1, "")

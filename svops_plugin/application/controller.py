@@ -61,7 +61,7 @@ class Controller:
 
     def begin_step(
         self, run: ControllerRun, position: int, dag_id: str, trigger: Callable[[Step], None]
-    ) -> Step:
+    ) -> Step | None:
         """Record that the steps before succeeded, trigger the step at ``position`` and return it.
 
         The first step of a run that carries no execution yet (triggered by hand) makes one. A step that was
@@ -70,6 +70,8 @@ class Controller:
         :param trigger: creates the step's DAG run or adopts the one there is. It is called while nobody can
             end the execution: a stop either comes before, and nothing is triggered, or waits, and finds
             what was. It is not called for a step that is reused
+        :returns: none if the execution has been completed, as for a step that is repeated because Airflow has
+            lost sight of the process that did it
         :raises InvalidInput: if the run's conf names no task
         :raises Conflict: if the execution has ended, its chain is not the one this DAG was built from, or the
             task is running in another run
@@ -82,7 +84,8 @@ class Controller:
                     if step.reused_from is None:
                         trigger(step)
                     return step
-            self._claim(run, position)
+            if not self._claim(run, position):
+                return None
 
     def _step(self, uow: UnitOfWork, task: Task, execution: Execution, position: int, dag_id: str) -> Step:
         if execution.stop_requested_at is not None:
@@ -133,8 +136,10 @@ class Controller:
             carried.triggered_at = utcnow()
         return found_task(uow.tasks.get(carried.task_id), carried.task_id), carried
 
-    def _claim(self, run: ControllerRun, position: int) -> None:
+    def _claim(self, run: ControllerRun, position: int) -> bool:
         """Make an execution for a run that was triggered by hand, or cleared after its execution ended.
+
+        It tells whether it did: a completed one needs no other.
 
         It is a transaction of its own, because the DAG runs that are triggered next have to find it. A task
         of the run that is still alive when its execution ends is not a cleared one: without the look at the
@@ -145,6 +150,8 @@ class Controller:
             if ended is None and position > 1:
                 raise NotFound(f"Run {run.run_id} carries no execution; clear its first step, not this one.")
             if ended is not None and not run.cleared_since(ended.ended_at):
+                if ended.status is ExecutionStatus.COMPLETED:
+                    return False
                 raise Conflict(f"Execution {ended.id} has ended ({ended.status}); execute the task again.")
             if run.conf.get("execution_id") is not None and ended is None:
                 raise InvalidInput.field(
@@ -155,6 +162,7 @@ class Controller:
                 ended = None
             reused = position - 1 if position > 1 else None
             chain.claim(uow, task, self._chain, request, ended, reused=reused)
+            return True
 
     def _request(
         self, uow: UnitOfWork, run: ControllerRun, ended: Execution | None

@@ -68,6 +68,9 @@ class ChainStepOperator(TriggerDagRunOperator):
             raise
         except SVOpsError as refusal:
             raise AirflowFailException(str(refusal)) from refusal
+        if step is None:
+            self.log.info("The execution has been completed already.")
+            return
         if step.reused_from is not None:
             self.log.info(
                 "%s was finished before; what it left in %s is reused.", self.trigger_dag_id, step.reused_from

@@ -130,10 +130,20 @@ def executions_say_what_their_dag_runs_say(known: Facts) -> Iterator[str]:
             yield f"{where}; its error is {execution.error}."
 
 
+def _had_ended_well(dag_run: Row[Any] | None, cancelled_at: Any) -> bool:
+    """Tell whether all of a run's tasks had succeeded before it was stopped.
+
+    A scheduler that is just about to call the run a success does so although it was failed meanwhile.
+    """
+    return dag_run is not None and dag_run.state == "success" and dag_run.end_date <= cancelled_at
+
+
 def runs_say_what_airflow_says(known: Facts) -> Iterator[str]:
     for run in known.runs:
         waited = run.status == "skipped" and _state(known.dag_run_of(run)) == "failed"
         if waited and not any(start.run_id == run.dag_run_id for start in known.starts):
+            continue
+        if run.status == "cancelled" and _had_ended_well(known.dag_run_of(run), run.end_date):
             continue
         if run.status in SAME_IN_AIRFLOW and _state(known.dag_run_of(run)) != SAME_IN_AIRFLOW[run.status]:
             yield f"Run {run.dag_run_id} is {run.status}, in Airflow {_state(known.dag_run_of(run))}."

@@ -189,7 +189,9 @@ def test_a_process_is_found_that_began_too_late_or_twice_or_nowhere_or_lives(
     begun = next(s for s in stack.gates.starts() if s.run_id.startswith(f"svops__task_{ended[0]}__"))
     born = psutil.Process().create_time()
     plants = {
-        "Process 0 of its execution": Start("held_1", begun.run_id, 2, 0, time.time() + 9, begun.at),
+        "began after the end of its execution": Start(
+            "held_1", begun.run_id, 2, 0, time.time() + 9, begun.at
+        ),
         "was begun 2 times": begun,
         "is no run of SVOps'": Start("held_1", "elsewhere", 1, 0, 0, 0),
         "is alive": Start("held_1", begun.run_id, 2, os.getpid(), born, begun.at),

@@ -93,9 +93,11 @@ class Desk:
     ) -> Step:
         """Begin a step in a run of the controller, as its task does; by default it triggers nothing."""
         controller_run = ControllerRun(run_id, **{"conf": {}, **run})
-        return self.controller.begin_step(
+        step = self.controller.begin_step(
             controller_run, position, dag_id or self.chain[position - 1], trigger
         )
+        assert step is not None, "the execution has been completed"
+        return step
 
     def claim(self, run_id: str, conf: Json, username: str = "ann", **run: Any) -> Execution:
         """Begin the first step in a run of the controller, and return what the run carries then."""

@@ -24,6 +24,13 @@ def block(language: str) -> str:
     return str(found[0])
 
 
+def documented_follow() -> Any:
+    """Return the function of the Python client."""
+    names: dict[str, Any] = {}
+    exec(block("python"), names)  # noqa: S102  # it is ours
+    return names["follow"]
+
+
 class Restartable:
     """The API server, which comes back at the same address."""
 
@@ -48,12 +55,10 @@ def server(api_server: Any, svops_database: str) -> Iterator[Restartable]:  # no
 
 
 def test_the_python_client(server: Restartable, tokens: dict[str, str]) -> None:
-    names: dict[str, Any] = {}
-    exec(block("python"), names)  # noqa: S102  # it is ours
-    seen: list[int] = []
+    follow_events, seen = documented_follow(), list[int]()
 
     def follow() -> None:
-        for event in names["follow"](f"ws://127.0.0.1:{server.port}/svops/ws", tokens["viewer"], since=0):
+        for event in follow_events(f"ws://127.0.0.1:{server.port}/svops/ws", tokens["viewer"], since=0):
             seen.append(event["id"])
             if event["data"] == {"number": -1}:
                 return

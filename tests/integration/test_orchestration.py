@@ -65,6 +65,7 @@ def child(svops: Services, context: dict[str, Any], position: int) -> dict[str, 
     """Return the context of the tasks of a step's DAG run."""
     dag_id = CHAIN[position - 1]
     step = svops.controller.begin_step(controller_run(context["dag_run"]), position, dag_id, lambda _: None)
+    assert step is not None
     return {"dag_run": SimpleNamespace(dag_id=dag_id, run_id=step.run_id, conf=step.conf)}
 
 
@@ -184,6 +185,17 @@ class TestController:
         (event,) = await_trigger(ChainStepTrigger(THIRD, "run", 0.0, completes))
         assert isinstance(event, TaskSuccessEvent)
         assert states(svops, task_id)[0] == "failed"
+
+    @pytest.mark.parametrize("position", [1, 2, 3])
+    def test_a_step_that_is_repeated_after_the_completion_succeeds(
+        self, svops: Services, dataset_folder: Path, position: int
+    ) -> None:
+        """A scheduler that was killed has lost sight of the process that did it, and starts another."""
+        task_id, context = by_hand(svops, dataset_folder)
+        svops.controller.complete(context["run_id"])
+        step = ChainStepOperator(task_id="again", trigger_dag_id=CHAIN[position - 1], position=position)
+        step.execute(context)
+        assert states(svops, task_id) == ("completed", ["success"] * 3)
 
     def test_a_reused_last_step_completes_the_execution(self, svops: Services, dataset_folder: Path) -> None:
         """Somebody failed the controller's run when all three DAGs had succeeded: nothing is left to run."""

@@ -341,6 +341,7 @@ def start_child(
                 raise Conflict(
                     f"run id taken: {wanted.trigger_dag_id} has a foreign run {wanted.dag_run_id}."
                 ) from None
+        context["ti"].xcom_push(key="trigger_run_id", value=wanted.dag_run_id)  # the operator's link reads it
     return True
 
 
