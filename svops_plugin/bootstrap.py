@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from svops_plugin.application import chain
 from svops_plugin.application.auth import AuthService
@@ -22,7 +23,7 @@ from svops_plugin.application.tasks import TaskService
 from svops_plugin.application.tracking import RunTracker
 from svops_plugin.application.workflows import WorkflowService
 from svops_plugin.domain.entities import Dataset, DataType, Task
-from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput
+from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput, Unavailable
 from svops_plugin.infrastructure.airflow import host
 from svops_plugin.infrastructure.airflow.common import database_url
 from svops_plugin.infrastructure.database import migrations as schema
@@ -129,6 +130,9 @@ class Services:
                 tracker.log_metric("rehearsal", 0.0, None)
                 tracker.progress(1, 1, "")
             controller.complete(execution.controller_run_id)
+        except SQLAlchemyError as refusal:
+            reason = type(getattr(refusal, "orig", refusal)).__name__
+            raise Unavailable(f"SVOps' database allows no temporary tables ({reason}).") from refusal
         finally:
             rehearsal.end()
 

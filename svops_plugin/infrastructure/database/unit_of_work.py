@@ -36,6 +36,7 @@ from svops_plugin.infrastructure.database.repositories import (
     SqlWorkflowRuns,
     SqlWorkflows,
 )
+from svops_plugin.infrastructure.database.tables import metadata
 from svops_plugin.infrastructure.database.users import SqlUsers
 
 EVENT_LOCK = 0x53564F50  # "SVOP": the advisory lock that makes event ids visible in their order
@@ -118,7 +119,23 @@ class SqlUnitOfWork:
 
 
 class Rehearsal(SqlUnitOfWork):
-    """Any number of units of work in one transaction that is rolled back: what they do leaves no trace."""
+    """Any number of units of work in one transaction that is rolled back: what they do leaves no trace.
+
+    On PostgreSQL they work on temporary tables, since ids that sequences have given out are not taken back.
+    """
+
+    _begun = False
+
+    def __enter__(self) -> Rehearsal:
+        """Begin the transaction, or another unit of work in it."""
+        if not self._begun:
+            super().__enter__()
+            self._begun = True
+            connection = self._session.connection()
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SET LOCAL search_path = pg_temp"))
+                metadata.create_all(connection, checkfirst=False)
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
