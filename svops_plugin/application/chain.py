@@ -81,8 +81,7 @@ def claim(
     if resumed is not None:
         _refuse_other_inputs(execution, resumed)
     execution.controller_run_id = request.controller_run_id or execution.run_name
-    if request.controller_run_id:
-        execution.triggered_at = utcnow()
+    execution.triggered_at = utcnow() if request.controller_run_id else None
     uow.executions.add(execution)
     task.last_execution_id = execution.id
     uow.record(task_event("started", task, request.requested_by, execution))
