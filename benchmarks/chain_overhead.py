@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import httpx
@@ -35,13 +35,11 @@ from rich.table import Table
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.engine import Engine
 
+from svops_plugin.infrastructure.airflow.processes import processes
 from svops_plugin.presentation.cli import stack
 from svops_plugin.presentation.cli.stack.commands import free_port, start_services
 from svops_plugin.presentation.cli.stack.environment import (
-    DEFAULTS,
     LOOPBACK,
-    NEEDED_FIRST,
-    NEEDED_LATER,
     Home,
     base_url,
     environment,
@@ -86,20 +84,31 @@ class Measurement:
     load: float
 
 
+class Access(NamedTuple):
+    """Where a stack is, and what the user ``admin`` shows to be let in."""
+
+    url: str
+    password: str
+    token: str
+
+
 class Bench:
     """A running stack, and the ways to run chains in it.
 
-    :param token: of an administrator
     :param logs: the folder with a log of each process
     """
 
     def __init__(
-        self, supervisor: Supervisor, url: str, token: str, databases: dict[str, Engine], logs: Path
+        self, supervisor: Supervisor, access: Access, databases: dict[str, Engine], logs: Path
     ) -> None:
         self._supervisor = supervisor
+        self.access = access
         self.logs = logs
         self._http = httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=120
+            base_url=access.url,
+            headers={"Authorization": f"Bearer {access.token}"},
+            trust_env=False,
+            timeout=120,
         )
         self._databases = databases
         self._tasks: list[int] = []
@@ -108,6 +117,11 @@ class Bench:
     def metadata(self) -> Engine:
         """Airflow's own database."""
         return self._databases["airflow"]
+
+    @property
+    def svops(self) -> Engine:
+        """SVOps' database."""
+        return self._databases["svops"]
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Ask one of the two REST APIs for something."""
@@ -189,7 +203,7 @@ def benchmark_environment(home: Home, port: int, settings: str) -> dict[str, str
     """Return the stack's environment with the benchmark's DAGs."""
     variables = environment(home, LOOPBACK, port)
     if settings == "default":
-        for name in DEFAULTS:
+        for name in processes().defaults:
             if name.startswith(LATENCY_SETTINGS) and name not in os.environ:
                 del variables[name]
     variables["AIRFLOW__CORE__DAGS_FOLDER"] = str(Path(__file__).with_name("dags"))
@@ -207,7 +221,8 @@ def _start_stack(
     samples = supervisor.begin("samples", [sys.executable, "-m", f"{stack.__name__}.samples", home.data])
     prepare = [sys.executable, "-m", f"{stack.__name__}.prepare"]
     supervisor.finish(supervisor.begin("prepare", prepare, {"SVOPS_ADMIN_PASSWORD": password}))
-    start_services(supervisor, {**NEEDED_FIRST, **NEEDED_LATER})
+    airflow = processes()
+    start_services(supervisor, {**airflow.first, **airflow.later})
     while not _is_healthy(url):
         supervisor.pause(POLL)
     login = httpx.post(
@@ -221,7 +236,8 @@ def _start_stack(
         "airflow": create_engine(metadata),
         "svops": create_engine(metadata.set(database="svops")),
     }
-    bench = Bench(supervisor, url, login.raise_for_status().json()["access_token"], databases, home.logs)
+    access = Access(url, password, login.raise_for_status().json()["access_token"])
+    bench = Bench(supervisor, access, databases, home.logs)
     bench.keep_tasks(most_chains, json.loads(supervisor.finish(samples))[0], home.output)
     return bench
 

@@ -32,8 +32,8 @@ from urllib.parse import urlsplit
 import click
 import httpx
 import psutil
-import uvloop
 
+from svops_plugin.infrastructure.airflow.processes import processes
 from svops_plugin.presentation.cli.stack import commands
 from svops_plugin.presentation.cli.stack.environment import LOOPBACK, base_url, environment, opened
 from svops_plugin.presentation.cli.stack.narrator import Narrator
@@ -357,7 +357,7 @@ async def find_limit(name: str, step: Callable[[int], tuple[int, float]], bench:
 
 @contextmanager
 def running() -> Iterator[Bench]:
-    """Start PostgreSQL and an API server."""
+    """Start PostgreSQL and the server that has the pages and APIs."""
     with (
         signals_as_events() as events,
         tempfile.TemporaryDirectory(prefix="svops-bench-") as folder,
@@ -369,7 +369,8 @@ def running() -> Iterator[Bench]:
             server = [sys.executable, "-I", commands.HERE / "postgres.py", home.database, home.sockets]
             supervisor.start("postgres", server, stop_signal=signal.SIGINT)
             password, _ = commands.prepare(supervisor, Narrator())
-            commands.start_services(supervisor, {"api-server": ("api-server",)})
+            airflow = processes()
+            commands.start_services(supervisor, {airflow.server: airflow.first[airflow.server]})
             url = base_url(LOOPBACK, port)
             while not _answers(url):
                 supervisor.pause(0.2)
@@ -403,6 +404,8 @@ def _listening(port: int) -> psutil.Process:
 @click.option("--limits/--no-limits", default=True, help="Step up until it breaks.")
 def main(clients: int, rate: float, seconds: float, limits: bool) -> None:
     """Measure, and say which bars were missed."""
+    import uvloop  # Airflow 3 has it
+
     with running() as bench:
         missed = uvloop.run(run(bench, clients, rate, seconds, limits=limits))
     show("missed", missed)

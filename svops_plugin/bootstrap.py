@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import threading
 from dataclasses import dataclass
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,27 +15,62 @@ from sqlalchemy.exc import SQLAlchemyError
 from svops_plugin.application import chain
 from svops_plugin.application.auth import AuthService
 from svops_plugin.application.controller import Controller, ControllerRun
+from svops_plugin.application.dataset_contents import DatasetContents
 from svops_plugin.application.datasets import DatasetService
-from svops_plugin.application.event_log import EventLog, Retention
+from svops_plugin.application.dispatcher import Dispatcher
+from svops_plugin.application.event_log import EventLog
 from svops_plugin.application.executions import ExecutionService
+from svops_plugin.application.housekeeping import Housekeeper, Retention
+from svops_plugin.application.inbound import InboundService
+from svops_plugin.application.limits import RateLimit
+from svops_plugin.application.messages import Writer
+from svops_plugin.application.meter import Meter
 from svops_plugin.application.monitor import Monitor
+from svops_plugin.application.notifications import NotificationService
+from svops_plugin.application.presets import PresetService
+from svops_plugin.application.results import ResultService
 from svops_plugin.application.tasks import TaskService
 from svops_plugin.application.tracking import RunTracker
+from svops_plugin.application.users import UserService
 from svops_plugin.application.workflows import WorkflowService
-from svops_plugin.domain.entities import Dataset, DataType, Task
-from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput, Unavailable
+from svops_plugin.domain.entities import Dataset, DataType, Json, Task
+from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
+from svops_plugin.domain.permissions import MENU, PERMISSIONS, READERS
 from svops_plugin.infrastructure.airflow import host
 from svops_plugin.infrastructure.airflow.common import database_url
+from svops_plugin.infrastructure.airflow.condition import key_digests
+from svops_plugin.infrastructure.airflow.fab_roles import missing_grants, sync_roles
+from svops_plugin.infrastructure.airflow.fab_users import FabUsers
+from svops_plugin.infrastructure.airflow.fernet import FernetCipher
+from svops_plugin.infrastructure.airflow.metrics import tell
+from svops_plugin.infrastructure.checks import Checks
+from svops_plugin.infrastructure.configurations import known_presets, whole_configuration
 from svops_plugin.infrastructure.database import migrations as schema
 from svops_plugin.infrastructure.database.engine import make_engine
-from svops_plugin.infrastructure.database.unit_of_work import Rehearsal, SqlUnitOfWork
+from svops_plugin.infrastructure.database.unit_of_work import Rehearsal, SqlUnitOfWork, raise_refusal
+from svops_plugin.infrastructure.dataset_files import ReadDatasetFiles, dataset_problems, glance_at_dataset
 from svops_plugin.infrastructure.events.hub import Hub
+from svops_plugin.infrastructure.notifications.guard import Reach
+from svops_plugin.infrastructure.object_storage import location
 from svops_plugin.infrastructure.storage import ConfinedPaths, copy_outputs
-from svops_plugin.pipelines.configuration import ConfigurationError, resolve
-from svops_plugin.pipelines.readers import reader_for
+from svops_plugin.pipelines.steps import before
 from svops_plugin.settings import Settings, load
 
-__all__ = ["Services", "copy_outputs", "host", "schema", "services"]
+__all__ = [
+    "Services",
+    "copy_outputs",
+    "disown",
+    "host",
+    "key_digests",
+    "location",
+    "raise_refusal",
+    "schema",
+    "services",
+]
+
+log = logging.getLogger(__name__)
+
+EXPIRED_TOKEN_DAYS = 1.0  # refresh tokens are of no use when they have expired
 
 
 @dataclass(frozen=True)
@@ -76,7 +111,12 @@ class Services:
     @cached_property
     def datasets(self) -> DatasetService:
         """Keeping datasets."""
-        return DatasetService(self.transactions, self.paths, dataset_problems)
+        return DatasetService(self.transactions, self.paths, dataset_problems, glance_at_dataset)
+
+    @cached_property
+    def dataset_contents(self) -> DatasetContents:
+        """Looking into datasets' files."""
+        return DatasetContents(self.transactions, self.paths, self.paths, ReadDatasetFiles())
 
     @cached_property
     def tasks(self) -> TaskService:
@@ -96,15 +136,25 @@ class Services:
         )
 
     @cached_property
+    def results(self) -> ResultService:
+        """Looking at what executions came to."""
+        return ResultService(self.transactions, self.paths)
+
+    @cached_property
     def workflows(self) -> WorkflowService:
         """DAGs known to SVOps, run alone."""
-        return WorkflowService(self.transactions, host().DagRuns(), self.executions)
+        return WorkflowService(self.transactions, host().DagRuns(), self.executions, self.paths)
 
     @cached_property
     def monitor(self) -> Monitor:
         """Repairing what callbacks missed."""
         timeout = self.settings.execution_timeout
-        return Monitor(self.transactions, host().DagRuns(), self.executions, timeout)
+        return Monitor(self.transactions, host().DagRuns(), self.executions, timeout, tell)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """Telling the host's metrics what happens."""
+        return Meter(self.transactions, host().DagRuns(), tell)
 
     def rehearse(self) -> None:
         """Go through a chain that nobody ever sees.
@@ -114,7 +164,7 @@ class Services:
 
         :raises SVOpsError: if the database is not set up, or does not answer
         """
-        rehearsal, confs = Rehearsal(self.engine, self._guard), list[Mapping[str, Any]]()
+        rehearsal, begun = Rehearsal(self.engine, self._guard), list[str]()
         try:
             with rehearsal as uow:
                 dataset = uow.datasets.add(Dataset(name=uuid4().hex, path="/", data_type=DataType.VECTOR))
@@ -124,8 +174,8 @@ class Services:
             controller = Controller(lambda: rehearsal, self.settings.chain)
             for position, dag_id in enumerate(self.settings.chain, start=1):
                 run = ControllerRun(execution.controller_run_id, {})
-                controller.begin_step(run, position, dag_id, lambda step: confs.append(step.conf))
-                tracker = RunTracker(lambda: rehearsal, confs.pop())
+                controller.begin_step(run, position, dag_id, lambda step: begun.append(step.run_id))
+                tracker = RunTracker(lambda: rehearsal, dag_id, begun.pop())
                 tracker.begin()
                 tracker.log_metric("rehearsal", 0.0, None)
                 tracker.progress(1, 1, "")
@@ -152,45 +202,138 @@ class Services:
         return AuthService(self.transactions, self.accounts)
 
     @cached_property
+    def users(self) -> UserService:
+        """Keeping users, where the auth manager lets others do that."""
+        directory = FabUsers(host().security_manager, host().forget_user)
+        return UserService(self.transactions, directory, may_register=self.settings.allow_registration)
+
+    def sync_roles(self, _stop: threading.Event) -> None:
+        """Let Airflow's roles show the permission table, once; a server works without."""
+        try:
+            log.info("Airflow's roles have %s new permissions of SVOps'.", sync_roles(PERMISSIONS, _bar()))
+        except Exception:
+            log.exception("Airflow's roles could not be brought up to date; the next start tries again.")
+
+    @cached_property
+    def checks(self) -> Checks:
+        """What the doctor looks at."""
+        return Checks(
+            settings=self.settings,
+            engine=lambda: self.engine,
+            transactions=self.transactions,
+            cipher=FernetCipher(),
+            missing_grants=lambda: missing_grants(PERMISSIONS, _bar()),
+        )
+
+    @cached_property
+    def guesses(self) -> RateLimit:
+        """How often somebody at an address may guess the password of one user, or register."""
+        return RateLimit(burst=10, per_second=1 / 30)
+
+    @cached_property
+    def writes(self) -> RateLimit:
+        """How often a user may write."""
+        per_minute = self.settings.writes_per_minute
+        return RateLimit(burst=per_minute, per_second=per_minute / 60)
+
+    @cached_property
     def events(self) -> EventLog:
         """Reading what happened."""
         return EventLog(self.transactions)
 
     @cached_property
     def retention(self) -> Retention:
-        """Deleting what happened long ago."""
-        return Retention(self.transactions, self.settings.event_retention_days)
+        """Deleting what is older than it is kept."""
+        days = {
+            "event": self.settings.event_retention_days,
+            "notification_delivery": self.settings.event_retention_days,
+            "idempotency_key": self.settings.idempotency_retention_days,
+            "refresh_token": EXPIRED_TOKEN_DAYS,
+        }
+        return Retention(self.transactions, self.housekeeper, days)
+
+    @cached_property
+    def housekeeper(self) -> Housekeeper:
+        """Deleting what is old."""
+        return Housekeeper(self.transactions, self.paths, tell)
 
     @cached_property
     def hub(self) -> Hub:
         """Handing what happens to those who listen."""
         return Hub(self.transactions, lambda: self.engine)
 
-    def tracker(self, conf: Mapping[str, Any]) -> RunTracker:
-        """Return the tracker of the DAG run with this conf."""
-        return RunTracker(self.transactions, conf)
+    @cached_property
+    def reach(self) -> Reach:
+        """Where notifications may go.
 
-    def check_configuration(self, task: Task) -> None:
-        """Refuse a task's build configuration if a pipeline would.
+        :raises ConfigurationProblem: if the setting names what is no network
+        """
+        try:
+            return Reach(self.settings.notification_private_targets)
+        except ValueError as wrong:
+            raise ConfigurationProblem(f"[svops] notification_private_targets: {wrong}.") from wrong
+
+    @cached_property
+    def notifications(self) -> NotificationService:
+        """Keeping what is told to whom."""
+        from svops_plugin.infrastructure.notifications.signatures import WebhookSignatures
+        from svops_plugin.infrastructure.notifications.targets import CheckedTargets
+
+        return NotificationService(
+            self.transactions, CheckedTargets(self.reach), FernetCipher(), WebhookSignatures()
+        )
+
+    @cached_property
+    def inbound(self) -> InboundService:
+        """Hearing from outside systems."""
+        from svops_plugin.infrastructure.notifications.signatures import WebhookSignatures
+
+        return InboundService(
+            transactions=self.transactions,
+            cipher=FernetCipher(),
+            signatures=WebhookSignatures(),
+            accounts=self.accounts,
+            forget_user=host().forget_user,
+            executions=self.executions,
+            datasets=self.datasets,
+        )
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """Sending notifications."""
+        from svops_plugin.infrastructure.notifications.sender import ChannelSender
+
+        sender, writer = ChannelSender(self.reach), Writer(host().DagRuns().run_url, task_url)
+        return Dispatcher(self.transactions, sender, FernetCipher(), writer)
+
+    def tracker(self, dag_id: str, dag_run_id: str) -> RunTracker:
+        """Return the tracker of a DAG run."""
+        needed = before(dag_id)
+        return RunTracker(self.transactions, dag_id, dag_run_id, needed[-1] if needed else None)
+
+    def check_configuration(self, task: Task) -> Json:
+        """Refuse a task's build configuration if a pipeline would, and return it as pipelines have it.
 
         :raises InvalidInput: naming the field
         """
-        try:
-            resolve(
-                task.build_config,
-                customized=task.build_config_customized,
-                custom_conf=task.build_config_custom_conf,
-                custom_ini=task.build_config_custom_ini,
-                preset_dirs=self.settings.preset_dirs,
-            )
-        except ConfigurationError as refusal:
-            raise InvalidInput(str(refusal), {refusal.field: [refusal.reason]}) from refusal
+        return whole_configuration(task, self.settings.preset_dirs)
+
+    @cached_property
+    def presets(self) -> PresetService:
+        """What a build configuration may begin with."""
+        return PresetService(lambda: known_presets(self.settings.preset_dirs))
 
 
-def dataset_problems(dataset: Dataset) -> list[str]:
-    """Tell what is wrong with a dataset's files, without reading them whole."""
-    reader = reader_for(dataset.data_type.value)
-    return reader.check(Path(dataset.path), Path(dataset.gt_path) if dataset.gt_path else None)
+def _bar() -> dict[str, frozenset[str]]:
+    """Return who sees which entry of the native bar, where there is one."""
+    if host().HAS_API_SERVER:
+        return {}
+    return {"SVOps": READERS, **{name: PERMISSIONS[needs] for name, needs in MENU.items()}}
+
+
+def task_url(task_id: int) -> str:
+    """Return the address of a task's page."""
+    return f"{host().pages_url()}/svops/tasks/{task_id}"
 
 
 def _sqlite(settings: Settings) -> str:
@@ -206,3 +349,11 @@ def _sqlite(settings: Settings) -> str:
 def services(*, pooled: bool = False) -> Services:
     """Return this process's services; servers ask for pooled connections."""
     return Services(load(), pooled)
+
+
+def disown() -> None:
+    """Forget, in a process that was forked, what is its parent's: connections, and the names it goes by."""
+    for built in (services(), services(pooled=True)):
+        if "engine" in vars(built):
+            built.engine.dispose(close=False)
+    services.cache_clear()

@@ -20,12 +20,16 @@ class Settings:
     :param chain: the DAGs that executing a task runs, in order
     :param database_conn_id: the Airflow connection to SVOps' own PostgreSQL database
     :param sql_alchemy_conn: a SQLite URL, in place of the connection, on one machine
-    :param data_roots: folders below which datasets are read
-    :param output_roots: folders below which outputs are written
+    :param data_roots: folders, or URLs of object stores, below which datasets are read
+    :param output_roots: folders, or URLs of object stores, below which outputs are written
     :param preset_dirs: folders with further build-config presets
     :param max_active_executions: how many chains run at once; the rest queue in Airflow
     :param execution_timeout: how long a chain may take before it is ended as failed; in seconds in the file
-    :param event_retention_days: how long events can be replayed
+    :param event_retention_days: how long events can be replayed and deliveries be looked at; for ever if 0
+    :param idempotency_retention_days: how long a request is known by its ``Idempotency-Key``; for ever if 0
+    :param allow_registration: whether people may make themselves an account with the role User
+    :param writes_per_minute: how often a user may write through REST, counted by each server process
+    :param notification_private_targets: networks that are not public and may be notified all the same
     """
 
     chain: tuple[str, ...]
@@ -37,6 +41,10 @@ class Settings:
     max_active_executions: int
     execution_timeout: timedelta
     event_retention_days: float
+    idempotency_retention_days: float
+    allow_registration: bool
+    writes_per_minute: int
+    notification_private_targets: tuple[str, ...]
 
 
 def load() -> Settings:
@@ -58,4 +66,8 @@ def load() -> Settings:
         max_active_executions=int(text("max_active_executions", "200")),
         execution_timeout=timedelta(seconds=float(text("execution_timeout", DEFAULT_TIMEOUT))),
         event_retention_days=float(text("event_retention_days", "30")),
+        idempotency_retention_days=float(text("idempotency_retention_days", "7")),
+        allow_registration=conf.getboolean(SECTION, "allow_registration", fallback=False),
+        writes_per_minute=max(1, int(text("writes_per_minute", "1200"))),
+        notification_private_targets=items("notification_private_targets"),
     )

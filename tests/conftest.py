@@ -15,6 +15,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,12 +24,23 @@ import jsonschema
 import pytest
 from hypothesis import settings
 
+from svops_plugin.infrastructure.airflow import host_name
+from tests.hosts import hosting
+
 settings.register_profile("svops", deadline=None, database=None)  # no test of ours judges by seconds
 settings.load_profile("svops")
 
 
+pytest_plugins = ("tests.server",)  # fixtures of several suites
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options of the chaos suite; pytest reads them from here only."""
+    """Declare the options of single suites; pytest reads them from here only."""
+    parser.addoption("--wheel", type=Path, help="the wheel to test; built from the sources by default")
+    parser.addoption(
+        "--cases", type=int, help="how many cases of each operation to fuzz; by default few and simple ones"
+    )
+    parser.addoption("--chains", type=int, default=10, help="how many chains at once on two workers")
     chaos = parser.getgroup("chaos")
     chaos.addoption("--seed", type=int, default=1, help="what the chaos suite's chances come from")
     chaos.addoption("--kills", type=int, default=2, help="how many kills, with six chains each")
@@ -38,8 +50,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     chaos.addoption("--stops", type=int, default=6, help="how many stops, in sixes")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker."""
+    config.addinivalue_line(
+        "markers",
+        "only_on(host, row): for what only one has, as a row of the README says",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the other Airflow."""
+    here = host_name()
+    others = {item for item in items if (mark := item.get_closest_marker("only_on")) and mark.args[0] != here}
+    config.hook.pytest_deselected(items=list(others))
+    items[:] = [item for item in items if item not in others]
+
+
 HOME = Path(tempfile.mkdtemp(prefix="svops-tests-")).resolve()
 POSTGRESQL = HOME / "postgresql"
+DRIVER = "psycopg" if find_spec("psycopg") else "psycopg2"  # SQLAlchemy 1.4 has no dialect for the former
 DATA, OUTPUT = HOME / "data", HOME / "output"
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 HOME.chmod(0o711)  # the server may run as a user of its own, who has to pass
@@ -58,8 +87,7 @@ for inherited in [name for name in os.environ if name.startswith(("AIRFLOW", "SV
     del os.environ[inherited]
 os.environ.update(
     AIRFLOW_HOME=str(HOME / "airflow"),
-    AIRFLOW__API__SECRET_KEY=secrets.token_urlsafe(48),
-    AIRFLOW__API_AUTH__JWT_SECRET=secrets.token_urlsafe(64),
+    **hosting().environment(),
     AIRFLOW__CORE__AUTH_MANAGER="airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
     AIRFLOW__CORE__DAGS_FOLDER=str(Path(__file__).parents[1] / "dags"),
     AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
@@ -70,7 +98,8 @@ os.environ.update(
     AIRFLOW_CONN_SVOPS_DB=connection("nobody_has_set_one"),
 )
 
-from sqlalchemy import URL, Engine, create_engine, make_url, text  # noqa: E402  # see above
+from sqlalchemy import create_engine, text  # noqa: E402  # see above
+from sqlalchemy.engine import URL, Engine, make_url  # noqa: E402
 from sqlalchemy.pool import NullPool  # noqa: E402
 
 from svops_plugin.application import events  # noqa: E402
@@ -145,7 +174,7 @@ def postgresql() -> Iterator[PostgreSQL]:
         configuration.write("\nfsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
     server.start()
     admin = create_engine(
-        make_url(f"postgresql+psycopg://postgres@/postgres?host={quote(str(POSTGRESQL))}"),
+        make_url(f"postgresql+{DRIVER}://postgres@/postgres?host={quote(str(POSTGRESQL))}"),
         isolation_level="AUTOCOMMIT",
     )
     yield PostgreSQL(admin)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
+from svops_plugin.application.ports import Page, Query
 from svops_plugin.domain.entities import Json
 
 
@@ -50,6 +51,33 @@ class TaskInstanceState:
 
 
 @dataclass(frozen=True)
+class Dag:
+    """A DAG that Airflow has.
+
+    :param is_broken: whether its file cannot be imported as it is now
+    """
+
+    dag_id: str
+    description: str | None
+    is_paused: bool
+    is_broken: bool
+
+
+@dataclass(frozen=True)
+class DagParam:
+    """What a run of a DAG can be given.
+
+    :param value: what it is unless somebody says otherwise; none where it has to be said
+    :param schema: what it may be (JSON Schema)
+    """
+
+    name: str
+    value: Any
+    description: str | None
+    schema: Json
+
+
+@dataclass(frozen=True)
 class SeenRun:
     """A DAG run that Airflow has; ``number`` goes up with each new one."""
 
@@ -69,6 +97,18 @@ class Airflow(Protocol):
 
     def problems(self, dag_ids: Iterable[str]) -> list[str]:
         """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does."""
+
+    def dags(self, query: Query, without: Collection[str]) -> Page[Dag]:
+        """Return a page of the DAGs that Airflow has but these, by their ids; filter ``q`` (in the id)."""
+
+    def params(self, dag_id: str) -> list[DagParam]:
+        """Return what a run of a DAG can be given, in the DAG's order.
+
+        :raises NotFound: if there is no such DAG
+        """
+
+    def task_counts(self, dag_ids: Collection[str]) -> dict[str, int]:
+        """Return how many tasks each of these DAGs has; those that Airflow does not know are left out."""
 
     def trigger(self, dag_id: str, run_id: str, conf: Json, username: str) -> None:
         """Create a DAG run.

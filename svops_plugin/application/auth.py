@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from svops_plugin.application.ports import Account, Accounts, Transactions, UnitOfWork
@@ -23,10 +23,9 @@ REFRESH_LIFETIME = timedelta(days=14)
 class Tokens:
     """A fresh pair of tokens and whose they are; ``expires_in`` in seconds, of the access token."""
 
-    access_token: str
-    refresh_token: str
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
     expires_in: int
-    user: User
     account: Account
 
 
@@ -51,7 +50,7 @@ class AuthService:
         refresh_token = secrets.token_urlsafe(32)
         with self._transactions() as uow:
             user = _keep(uow, account, refresh_token, family=secrets.token_hex(16))
-        return self._tokens(account, user, refresh_token)
+        return self._tokens(replace(account, id=user.id), refresh_token)
 
     def refresh(self, token: str) -> Tokens:
         """Spend a refresh token for a new pair.
@@ -70,7 +69,18 @@ class AuthService:
                     user = _keep(uow, account, new, held.family)
         if account is None or user is None:
             raise NotAuthenticated("The refresh token is not valid any more; sign in again.")
-        return self._tokens(account, user, new)
+        return self._tokens(replace(account, id=user.id), new)
+
+    def logout(self, account: Account, access_token: str, refresh_token: str | None) -> None:
+        """End the access token, and the refresh tokens of one login; without one of them, of every login."""
+        actor = self.actor(account)
+        with self._transactions() as uow:
+            held = uow.users.refresh_token(_digest(refresh_token)) if refresh_token else None
+            if held is not None and held.user_id == actor.user_id:
+                uow.users.revoke_family(held.family)
+            else:
+                uow.users.revoke_all(actor.user_id or 0)
+        self._accounts.revoke(access_token)
 
     def actor(self, account: Account) -> Actor:
         """Return the account as somebody who asks for something."""
@@ -80,9 +90,9 @@ class AuthService:
                 self._ids[known] = uow.users.identify(*known).id
         return Actor(self._ids[known], account.username, account.roles)
 
-    def _tokens(self, account: Account, user: User, refresh_token: str) -> Tokens:
+    def _tokens(self, account: Account, refresh_token: str) -> Tokens:
         access_token, expires_in = self._accounts.access_token(account)
-        return Tokens(access_token, refresh_token, expires_in, user, account)
+        return Tokens(access_token, refresh_token, expires_in, account)
 
 
 def _keep(uow: UnitOfWork, account: Account, refresh_token: str, family: str) -> User:

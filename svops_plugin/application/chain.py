@@ -34,11 +34,13 @@ from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, 
 class Request:
     """What somebody asked for when executing a task.
 
+    :param address: where the request came from, if it came over the network
     :param controller_run_id: the controller's run, where it exists already (triggered by hand)
     """
 
     requested_by: str
     requested_by_id: int | None = None
+    address: str | None = None
     parameters: Json = field(default_factory=dict)
     note: str = ""
     trigger_type: TriggerType = TriggerType.API
@@ -70,7 +72,7 @@ def claim(
         task_id=task.id,
         attempt=uow.executions.attempts(task.id) + 1,
         chain=list(chain),
-        task_snapshot=_task_snapshot(task),
+        task_snapshot=task.snapshot(),
         dataset_snapshot=task.dataset.snapshot(),
         parameters=request.parameters,
         note=request.note,
@@ -84,7 +86,7 @@ def claim(
     execution.triggered_at = utcnow() if request.controller_run_id else None
     uow.executions.add(execution)
     task.last_execution_id = execution.id
-    uow.record(task_event("started", task, request.requested_by, execution))
+    uow.record(task_event("started", task, request.requested_by, execution, address=request.address))
     finished = _finished_steps(uow.runs.of_execution(resumed.id)) if resumed else []
     if resumed is not None and reused is not None and reused > len(finished):
         raise Conflict(
@@ -97,24 +99,19 @@ def claim(
     return execution
 
 
-def _task_snapshot(task: Task) -> Json:
-    return {
-        "name": task.name,
-        "customer": task.customer,
-        "log_out_path": task.log_out_path,
-        "video_out_path": task.video_out_path if task.video_out_enabled else None,
-        **task.configuration(),
-    }
+def inputs(task_snapshot: Json, dataset_snapshot: Json) -> Json:
+    """Return what has to be the same where a step goes on from what an earlier one left."""
+    data = {key: dataset_snapshot.get(key) for key in ("id", "path", "gt_path", "data_type")}
+    return {"task": {**task_snapshot, "name": ""}, "data": data}
 
 
 def _refuse_other_inputs(execution: Execution, resumed: Execution) -> None:
     """Refuse to mix finished steps with steps that would be told something else."""
 
-    def inputs(of: Execution) -> Json:
-        data = {key: of.dataset_snapshot.get(key) for key in ("id", "path", "gt_path", "data_type")}
-        return {"task": {**of.task_snapshot, "name": ""}, "data": data, "parameters": of.parameters}
+    def told(of: Execution) -> tuple[list[str], Json, Json]:
+        return of.chain, inputs(of.task_snapshot, of.dataset_snapshot), of.parameters
 
-    if execution.chain != resumed.chain or inputs(execution) != inputs(resumed):
+    if told(execution) != told(resumed):
         raise Conflict(
             f"The task, its dataset or the chain was changed since attempt {resumed.attempt}; "
             'its finished steps do not fit any more. Retry with {"from": "start"}.'
@@ -133,6 +130,7 @@ def _add_runs(
             workflow_id=workflows[dag_id].id,
             execution_id=execution.id,
             position=position,
+            dataset_id=task.dataset_id,
             dag_id=dag_id,
             dag_run_id=execution.step_run_id(position),
             trigger_type=request.trigger_type,
@@ -152,7 +150,8 @@ def _add_runs(
             run.start_date, run.end_date = reused.start_date, reused.end_date
             earlier[reused.id] = run
         uow.runs.add(run)
-        uow.record(run_event("skipped" if reused else verb, run, task.created_by_id, request.requested_by))
+        told = "skipped" if reused else verb
+        uow.record(run_event(told, run, task.created_by_id, request.requested_by, address=request.address))
     return earlier
 
 
@@ -290,7 +289,7 @@ def complete(uow: UnitOfWork, task: Task, execution: Execution) -> bool:
 
 
 def add_cause(
-    uow: UnitOfWork, task: Task, execution: Execution | None, run: WorkflowRun, error: Json
+    uow: UnitOfWork, task: Task | None, execution: Execution | None, run: WorkflowRun, error: Json
 ) -> None:
     """Write what went wrong inside a run, also after the end has been reported without a cause.
 
@@ -298,7 +297,9 @@ def add_cause(
     """
     known = run.error or {}
     run.error = _completed(known, error) if known.get("task_id") else error
-    if run.error == known or execution is None or execution.status is not ExecutionStatus.FAILED:
+    if run.error == known or task is None or execution is None:
+        return
+    if execution.status is not ExecutionStatus.FAILED:
         return
     reported = execution.error or {}
     if reported.get("dag_id") not in {None, run.dag_id}:

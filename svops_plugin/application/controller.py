@@ -42,6 +42,7 @@ class Step:
     :param reused_from: the folder of the earlier attempt that did it already; nothing is triggered then
     :param output: the folder of this attempt
     :param is_last: whether the execution is completed when it has succeeded
+    :param under_way: how many executions have not ended, with this one
     """
 
     execution_id: int
@@ -50,6 +51,7 @@ class Step:
     output: str
     reused_from: str | None
     is_last: bool
+    under_way: int
 
 
 class Controller:
@@ -100,12 +102,16 @@ class Controller:
             chain.end_run(uow, task, before, RunStatus.SUCCESS)
         own = runs[position - 1]
         conf = {**own.configuration, "execution_id": execution.id, "workflow_run_id": own.id}
-        earlier = None
-        if own.status is RunStatus.REUSED and execution.resumed_from_id is not None:
-            earlier = uow.executions.get(execution.resumed_from_id)
-        reused_from = earlier.output_path if earlier else None
-        is_last = position == len(runs)
-        return Step(execution.id, own.dag_run_id, conf, execution.output_path, reused_from, is_last)
+        finished_by = _finished_by(uow, execution, position)
+        return Step(
+            execution_id=execution.id,
+            run_id=own.dag_run_id,
+            conf=conf,
+            output=execution.output_path,
+            reused_from=None if finished_by is execution else finished_by.output_path,
+            is_last=position == len(runs),
+            under_way=uow.executions.under_way(),
+        )
 
     def complete(self, run_id: str) -> Execution:
         """End the execution that this run carries as completed. Safe to repeat.
@@ -119,12 +125,19 @@ class Controller:
                 raise Conflict(f"Execution {execution.id} has ended as {execution.status}.")
             return execution
 
-    def fail(self, run_id: str, error: Json) -> None:
-        """End the execution that this run carries as failed, unless it has ended or there is none."""
+    def fail(self, run_id: str, error: Json, position: int | None = None) -> None:
+        """End the execution that this run carries as failed, unless it has ended or there is none.
+
+        :param position: of the step that failed; that it ran at all tells that those before it succeeded,
+            which it could not record if it was refused
+        """
         with self._transactions() as uow:
             carried = self._carried(uow, run_id)
             if carried is not None:
                 task = found_task(uow.tasks.get(carried.task_id), carried.task_id)
+                if position is not None and carried.chain == self._chain:
+                    for before in uow.runs.of_execution(carried.id)[: position - 1]:
+                        chain.end_run(uow, task, before, RunStatus.SUCCESS)
                 chain.fail(uow, task, carried, error)
 
     def _running(self, uow: UnitOfWork, run_id: str) -> tuple[Task, Execution] | None:
@@ -199,3 +212,12 @@ class Controller:
         if execution is None:
             raise NotFound(f"Run {run_id} carries no execution; did its first step run?")
         return found_task(uow.tasks.get(execution.task_id), execution.task_id), execution
+
+
+def _finished_by(uow: UnitOfWork, execution: Execution, position: int) -> Execution:
+    """Return the attempt that has run a step; one that reuses it may have ended before it had the files."""
+    runs = uow.runs.of_execution(execution.id)
+    if runs[position - 1].status is not RunStatus.REUSED or execution.resumed_from_id is None:
+        return execution
+    earlier = uow.executions.get(execution.resumed_from_id)
+    return execution if earlier is None else _finished_by(uow, earlier, position)

@@ -46,14 +46,14 @@ class Events(Protocol):
     def oldest(self) -> int:
         """Return the lowest id that is kept, 0 where nothing has ever happened."""
 
+    def get(self, event_id: int) -> Recorded | None:
+        """Return the event with this id, if it is kept."""
+
     def between(self, after: int, until: int, limit: int, topic: Topic) -> Sequence[Recorded]:
         """Return the first of those with ``after < id <= until``."""
 
-    def delete_before(self, time: datetime, limit: int) -> int:
-        """Delete the oldest that were made before a time, at most so many, and return how many there were.
-
-        The newest one stays whatever its age: its id is what tells how far the outbox has come.
-        """
+    def before(self, before: int, limit: int, topic: Topic) -> Sequence[Recorded]:
+        """Return the last of those with ``id < before``, the newest first."""
 
 
 @dataclass
@@ -80,10 +80,14 @@ class HubRow:
 
 @dataclass(frozen=True)
 class Message:
-    """An event with its frame, which is encoded once however many get it."""
+    """An event with its frames, which are encoded once however many get them.
+
+    :param discreet: the frame for those who may not know addresses
+    """
 
     event: Recorded
     text: str
+    discreet: str
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 
-from svops_plugin.application.event_ports import Recorded
-from svops_plugin.domain.entities import Dataset, Event, Execution, Json, Task, WorkflowRun
+from svops_plugin.application.event_ports import Message, Recorded
+from svops_plugin.application.ports import Account
+from svops_plugin.domain.entities import Dataset, Event, Execution, Json, Task, Workflow, WorkflowRun
+from svops_plugin.domain.notifications import (
+    REQUESTED,
+    DeliveryStatus,
+    NotificationConfig,
+    NotificationDelivery,
+)
 from svops_plugin.domain.permissions import Actor
 
+# Whose reading an event asks for, by what it is about; all others are for everybody who may read events.
+READ_AS = {"user": "user", "notification": "notification", "webhook": "notification"}
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -43,17 +52,41 @@ def task_event(
     )
 
 
-def run_event(verb: str, run: WorkflowRun, owner_id: int | None, actor: str = "airflow") -> Event:
+def user_event(verb: str, account: Account, actor: Actor, **data: object) -> Event:
+    """Tell what was done to a user, by whom and from where; only they and administrators read it."""
+    return Event(
+        type=f"user.{verb}",
+        user_id=account.id,
+        actor=actor.username,
+        data={"username": account.username, "address": actor.address, **data},
+    )
+
+
+def workflow_event(verb: str, workflow: Workflow, actor: Actor, **data: object) -> Event:
+    """Tell that a workflow was registered or changed, by whom and from where."""
+    return Event(
+        type=f"workflow.{verb}",
+        workflow_id=workflow.id,
+        user_id=workflow.created_by_id,
+        actor=actor.username,
+        data={"name": workflow.name, "dag_id": workflow.dag_id, "address": actor.address, **data},
+    )
+
+
+def run_event(
+    verb: str, run: WorkflowRun, owner_id: int | None, actor: str = "airflow", **data: object
+) -> Event:
     """Tell what happened to a DAG run of a workflow."""
-    data: Json = {
+    told: Json = {
         "dag_id": run.dag_id,
         "dag_run_id": run.dag_run_id,
         "status": run.status.value,
         "position": run.position,
         "progress": {"done": run.progress_done, "total": run.progress_total, "message": run.message},
+        **data,
     }
     if run.error:
-        data["error"] = run.error
+        told["error"] = run.error
     return Event(
         type=f"workflow.{verb}",
         task_id=run.configuration.get("task_id"),
@@ -62,14 +95,85 @@ def run_event(verb: str, run: WorkflowRun, owner_id: int | None, actor: str = "a
         run_id=run.id,
         user_id=owner_id,
         actor=actor,
-        data=data,
+        data=told,
     )
 
 
+def notification_event(verb: str, config: NotificationConfig, actor: Actor, **data: object) -> Event:
+    """Tell what was done to a configuration of notifications, by whom and from where."""
+    return Event(
+        type=f"notification.{verb}",
+        user_id=config.created_by_id,
+        actor=actor.username,
+        data={"name": config.name, "channel": config.channel, "address": actor.address, **data},
+    )
+
+
+def delivery_event(config: NotificationConfig, delivery: NotificationDelivery) -> Event:
+    """Tell that a notification was delivered, or given up."""
+    sent = delivery.status is DeliveryStatus.DELIVERED
+    return Event(
+        type="notification.sent" if sent else "notification.failed",
+        user_id=config.created_by_id,
+        actor="svops",
+        data={
+            "name": config.name,
+            "channel": config.channel,
+            "event_id": delivery.event_id,
+            **({} if sent else {"message": delivery.last_error or ""}),
+        },
+    )
+
+
+def requested_event(name: str, title: str, message: str, actor: str, log_url: str | None = None) -> Event:
+    """Ask for a notification through the configuration of this name."""
+    data = {"name": name, "title": title, "message": message, "log_url": log_url}
+    return Event(type=REQUESTED, actor=actor, data=data)
+
+
+def webhook_event(config: NotificationConfig, payload: Json) -> Event:
+    """Tell what an outside system has sent."""
+    return Event(
+        type="webhook.received",
+        user_id=config.created_by_id,
+        actor=config.name,
+        data={"source": config.name, "payload": payload},
+    )
+
+
+def is_for_all(event: Recorded) -> bool:
+    """Tell whether everybody who may read events may read this one."""
+    return _kind(event) not in READ_AS
+
+
 def may_read(actor: Actor, event: Recorded) -> bool:
-    """Tell whether somebody may read an event: those about users are for administrators and the user."""
-    resource = "user" if event.type.startswith("user.") else "event"
+    """Tell whether somebody may read an event; who it belongs to always may."""
+    resource = READ_AS.get(_kind(event), "event")
     return actor.may(resource, "read") or (event.user_id is not None and event.user_id == actor.user_id)
+
+
+def unreadable_kinds(actor: Actor) -> list[str]:
+    """Return how the types of those events begin that somebody may not read unless they are their own."""
+    return [kind for kind, resource in READ_AS.items() if not actor.may(resource, "read")]
+
+
+def sees_addresses(actor: Actor) -> bool:
+    """Tell whether somebody may know from which network addresses others write: who may read users."""
+    return actor.may("user", "read")
+
+
+def without_address(data: Json) -> Json:
+    """Return what an event tells, without the address that it was done from."""
+    return {**data, "address": None} if data.get("address") is not None else data
+
+
+def told_to(actor: Actor, event: Recorded) -> Recorded:
+    """Return an event as somebody who may read it may see it."""
+    return event if sees_addresses(actor) else event._replace(data=without_address(event.data))
+
+
+def _kind(event: Recorded) -> str:
+    return event.type.partition(".")[0]
 
 
 def wire(event: Recorded) -> Json:
@@ -89,5 +193,12 @@ def wire(event: Recorded) -> Json:
 
 
 def encode(event: Recorded) -> str:
-    """Return an event as the frame that every reader gets."""
+    """Return an event as a frame."""
     return _encoder.encode(wire(event))
+
+
+def message(event: Recorded) -> Message:
+    """Return an event with the frames that its readers get, each encoded once."""
+    text = encode(event)
+    discreet = without_address(event.data)
+    return Message(event, text, text if discreet is event.data else encode(event._replace(data=discreet)))

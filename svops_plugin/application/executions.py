@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from svops_plugin.application import chain
 from svops_plugin.application.airflow_ports import Airflow, DagRunState, RunTaken
+from svops_plugin.application.estimates import Estimate, Wanted, estimates
 from svops_plugin.application.events import task_event
+from svops_plugin.application.file_ports import Paths, ProbeDataset
 from svops_plugin.application.ports import (
     Check,
-    Paths,
-    ProbeDataset,
     Transactions,
     UnitOfWork,
 )
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, IdempotencyKey, Json, Task, WorkflowRun, utcnow
-from svops_plugin.domain.errors import Conflict, InvalidInput, SVOpsError, Unavailable
+from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
@@ -42,12 +42,37 @@ Describe = Callable[[Started], Json]
 
 @dataclass(frozen=True)
 class Standing:
-    """How a task and its newest execution stand; no execution before the first."""
+    """How a task and its newest execution stand; no execution before the first.
+
+    :param estimate: how long an execution may be expected to take, where that was asked for
+    """
 
     task: Task
     chain: list[str]
     execution: Execution | None
     runs: list[WorkflowRun]
+    estimate: Estimate | None = None
+
+    @property
+    def progress_done(self) -> int:
+        """How many tasks of all runs have ended."""
+        return sum(run.progress_done for run in self.runs)
+
+    @property
+    def progress_total(self) -> int:
+        """How many tasks all runs have, as far as they are known."""
+        return sum(run.progress_total for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Standings:
+    """How several tasks stand.
+
+    :param last_event_id: what happened up to here is in it
+    """
+
+    items: list[Standing]
+    last_event_id: int
 
 
 @dataclass(frozen=True)
@@ -56,11 +81,13 @@ class Once:
 
     :param scope: within which the key is one's own
     :param digest: SHA-256 of what is asked
+    :param header: where the key was sent
     """
 
     scope: str
     key: str
     digest: str
+    header: str = "Idempotency-Key"
 
 
 def earlier_answer(uow: UnitOfWork, once: Once) -> Json | None:
@@ -72,8 +99,13 @@ def earlier_answer(uow: UnitOfWork, once: Once) -> Json | None:
     if earlier is None:
         return None
     if earlier.digest != once.digest:
-        raise InvalidInput.field("Idempotency-Key", f"{once.key!r} was sent with another request before.")
+        raise InvalidInput.field(once.header, f"{once.key!r} was sent with another request before.")
     return earlier.answer
+
+
+def keep_answer(uow: UnitOfWork, once: Once, answer: Json) -> None:
+    """Keep the answer to a request, for when it is sent again."""
+    uow.idempotency.add(IdempotencyKey(scope=once.scope, key=once.key, digest=once.digest, answer=answer))
 
 
 class ExecutionService:
@@ -97,7 +129,7 @@ class ExecutionService:
         self._paths = paths
         self._probe = probe
         self._check_configuration = check_configuration
-        self._chain = list(dag_ids)
+        self.chain = list(dag_ids)
 
     def execute(
         self,
@@ -125,6 +157,7 @@ class ExecutionService:
         request = chain.Request(
             requested_by=actor.username,
             requested_by_id=actor.user_id,
+            address=actor.address,
             parameters=parameters or {},
             note=note,
         )
@@ -137,6 +170,7 @@ class ExecutionService:
         describe: Describe,
         *,
         from_start: bool = False,
+        note: str | None = None,
         once: Once | None = None,
     ) -> Json:
         """Make a new attempt after one that failed or was cancelled.
@@ -144,6 +178,7 @@ class ExecutionService:
         The steps that it finished are reused, and the chain goes on with the first that was not.
 
         :param from_start: run every step again
+        :param note: of the new attempt; the last one's unless given
         :raises Conflict: if there is nothing to retry, or the task was changed since, unless from the start
         :raises InvalidInput: as for ``execute``
         """
@@ -159,8 +194,9 @@ class ExecutionService:
         request = chain.Request(
             requested_by=actor.username,
             requested_by_id=actor.user_id,
+            address=actor.address,
             parameters=last.parameters,
-            note=last.note,
+            note=last.note if note is None else note,
         )
         return self._start(task_id, describe, request, None if from_start else last, once)
 
@@ -181,7 +217,8 @@ class ExecutionService:
                 raise Conflict(f"Task {task_id} is not running; it is {task.status}.")
             if execution.stop_requested_at is None:
                 execution.stop_requested_at, execution.stop_requested_by = utcnow(), actor.username
-                uow.record(task_event("updated", task, actor.username, execution, stop_requested=True))
+                told = {"address": actor.address, "stop_requested": True}
+                uow.record(task_event("updated", task, actor.username, execution, **told))
         self.finish_stop(execution)
         return self.standing(actor, task_id)
 
@@ -213,18 +250,8 @@ class ExecutionService:
             task = found_task(uow.tasks.get(task_id), task_id)
             executions = uow.executions.history(task_id)
             runs = uow.runs.of_executions([execution.id for execution in executions])
-        return [
-            Standing(
-                task,
-                execution.chain,
-                execution,
-                sorted(
-                    (run for run in runs if run.execution_id == execution.id),
-                    key=lambda run: run.position or 0,
-                ),
-            )
-            for execution in executions
-        ]
+        of = _by_execution(runs)
+        return [Standing(task, one.chain, one, of.get(one.id, [])) for one in executions]
 
     def _permitted(self, actor: Actor, task_id: int) -> Task:
         with self._transactions() as uow:
@@ -252,12 +279,10 @@ class ExecutionService:
             task = found_task(uow.tasks.lock(task_id), task_id)
             if once is not None and (answer := earlier_answer(uow, once)):
                 return answer
-            execution = chain.claim(uow, task, self._chain, request, resumed)
+            execution = chain.claim(uow, task, self.chain, request, resumed)
             answer = describe(Started(task, execution, uow.runs.of_execution(execution.id)))
             if once is not None:
-                uow.idempotency.add(
-                    IdempotencyKey(scope=once.scope, key=once.key, digest=once.digest, answer=answer)
-                )
+                keep_answer(uow, once, answer)
         self.trigger(execution)
         return answer
 
@@ -297,28 +322,62 @@ class ExecutionService:
 
     def standing(self, actor: Actor, task_id: int) -> Standing:
         """Return how a task and its newest execution stand."""
+        found = self.standings(actor, [task_id]).items
+        if not found:
+            raise NotFound(f"There is no task {task_id}.")
+        return found[0]
+
+    def standings(self, actor: Actor, task_ids: Sequence[int]) -> Standings:
+        """Return how tasks and their newest executions stand, in the order of the ids.
+
+        It takes as many queries for any number of tasks. Those that are not there are left out.
+        """
         actor.require("task", "read")
         with self._transactions() as uow:
-            task = found_task(uow.tasks.get(task_id), task_id)
-            if task.last_execution_id is None:
-                return Standing(task, self._chain, None, [])
-            execution = uow.executions.get(task.last_execution_id)
-            runs = uow.runs.of_execution(task.last_execution_id)
-        return Standing(task, execution.chain if execution else self._chain, execution, runs)
+            newest = uow.events.newest()  # first, so that whoever goes on from there misses nothing
+            tasks = {task.id: task for task in uow.tasks.several(task_ids)}
+            ids = [task.last_execution_id for task in tasks.values() if task.last_execution_id is not None]
+            executions = {one.id: one for one in uow.executions.several(ids)}
+            runs = _by_execution(uow.runs.of_executions(ids))
+            shown = [tasks[task_id] for task_id in task_ids if task_id in tasks]
+            last = [executions.get(task.last_execution_id or 0) for task in shown]
+            chains = [execution.chain if execution else self.chain for execution in last]
+            expected = estimates(
+                uow, [Wanted(dags, task.dataset_id) for task, dags in zip(shown, chains, strict=True)]
+            )
+        return Standings(
+            [
+                Standing(task, dags, execution, runs.get(task.last_execution_id or 0, []), estimate)
+                for task, dags, execution, estimate in zip(shown, chains, last, expected, strict=True)
+            ],
+            newest,
+        )
 
     def _preflight(self, task: Task) -> None:
         if task.dataset is None:
             raise InvalidInput.field("dataset_id", f"task {task.id} has no dataset; give it one first.")
         self._check_configuration(task)
         self._paths.readable("dataset", task.dataset.path)
+        if task.dataset.gt_path:
+            self._paths.readable("dataset", task.dataset.gt_path)
         self._paths.writable("log_out_path", task.log_out_path)
+        if task.video_out_path:
+            self._paths.writable("video_out_path", task.video_out_path)
         if problems := self._probe(task.dataset):
             raise InvalidInput(
                 f"Dataset {task.dataset.id} ({task.dataset.name}) cannot be read: {problems[0]}",
                 {"dataset": problems},
             )
-        if problems := self._airflow.problems([CONTROLLER, *self._chain]):
+        if problems := self._airflow.problems([CONTROLLER, *self.chain]):
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
+
+
+def _by_execution(runs: Iterable[WorkflowRun]) -> dict[int, list[WorkflowRun]]:
+    """Return runs by their execution, each chain in its order."""
+    found: dict[int, list[WorkflowRun]] = {}
+    for run in sorted(runs, key=lambda run: run.position or 0):
+        found.setdefault(run.execution_id or 0, []).append(run)
+    return found
 
 
 def _catch_up(

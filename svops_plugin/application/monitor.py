@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from svops_plugin.application import chain
 from svops_plugin.application.airflow_ports import Airflow, DagRunState, SeenRun
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
+from svops_plugin.application.leases import new_holder
 from svops_plugin.application.ports import (
     ActiveRun,
     Query,
@@ -29,6 +30,7 @@ from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure, took_too_long
+from svops_plugin.domain.metrics import Tell, untold
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
 
 Known = Mapping[tuple[str, str], DagRunState]
+Totals = Mapping[str, int]
 
 
 class Monitor:
@@ -52,6 +55,7 @@ class Monitor:
 
     :param executions: triggers and stops what was claimed or asked for and then interrupted
     :param timeout: after which Airflow ends the controller's run as failed
+    :param tell: takes metrics
     """
 
     def __init__(
@@ -60,12 +64,14 @@ class Monitor:
         airflow: Airflow,
         executions: ExecutionService,
         timeout: timedelta = timedelta.max,
+        tell: Tell = untold,
     ) -> None:
         self._transactions = transactions
         self._airflow = airflow
         self._executions = executions
         self._timeout = timeout
-        self._holder = secrets.token_hex(8)
+        self._tell = tell
+        self._holder = new_holder()
 
     def run(self, stop: threading.Event) -> None:
         """Tick until stopped, while this process holds the lease; failures are logged and outlived."""
@@ -73,17 +79,26 @@ class Monitor:
         while not stop.wait(PERIOD):
             try:
                 if self._holds_lease():
-                    for change in self.tick() + (self.discover() if next(ticks) % DISCOVERY == 0 else []):
-                        log.info(change)
+                    self._look(discover=next(ticks) % DISCOVERY == 0)
             except SVOpsError as refusal:
                 log.warning("The monitor waits: %s", refusal)
             except Exception:
                 log.exception("The monitor's tick failed; the next one follows in %s s.", PERIOD)
 
+    def _look(self, *, discover: bool) -> None:
+        began = time.monotonic()
+        changes = self.tick()
+        self._tell("svops.monitor.tick", time.monotonic() - began)
+        if changes:
+            self._tell("svops.monitor.repairs", len(changes))
+        for change in changes + (self.discover() if discover else []):
+            log.info(change)
+
     def tick(self) -> list[str]:
         """Compare once, and return a sentence for each change made.
 
-        Four queries find the differences, however many runs are active; each execution that differs is then
+        Five queries find the differences, however many runs are active (and one for each DAG of the chain,
+        while there are runs whose tasks nobody has counted); each execution that differs is then
         brought up to date in a transaction of its own.
         """
         with self._transactions() as uow:
@@ -97,8 +112,10 @@ class Monitor:
         keys |= {(run.dag_id, run.dag_run_id) for run in runs}
         keys |= {(run.dag_id, run.dag_run_id) for run in left}
         known = self._airflow.states(keys)
+        uncounted = {run.dag_id for run in runs if run.execution_id and not run.progress_total}
+        totals = self._airflow.task_counts(uncounted.union(self._executions.chain)) if uncounted else {}
         changes = []
-        for what, repair in self._repairs(executions, runs, known):
+        for what, repair in self._repairs(executions, runs, known, totals):
             changes += _attempt(what, repair)
         changes += _attempt("Strays", lambda: self._stop_strays(left, known))
         for execution in ended:
@@ -107,7 +124,7 @@ class Monitor:
         return changes
 
     def _repairs(
-        self, executions: list[Execution], runs: list[ActiveRun], known: Known
+        self, executions: list[Execution], runs: list[ActiveRun], known: Known, totals: Totals
     ) -> Iterator[tuple[str, Callable[[], list[str]]]]:
         """Return what has to be brought up to date, by name."""
         by_execution: dict[int | None, list[ActiveRun]] = {}
@@ -115,8 +132,8 @@ class Monitor:
             by_execution.setdefault(run.execution_id, []).append(run)
         for execution in executions:
             own = by_execution.get(execution.id, [])
-            if _differs(execution, own, known):
-                yield f"Execution {execution.id}", partial(self._repair, execution, own, known)
+            if _differs(execution, own, known, totals):
+                yield f"Execution {execution.id}", partial(self._repair, execution, own, known, totals)
         for run in by_execution.get(None, []):
             state = known.get((run.dag_id, run.dag_run_id))
             if _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
@@ -164,7 +181,8 @@ class Monitor:
             run = uow.runs.lock(seen.id)
             if run is None or run.status not in ACTIVE_RUNS:
                 return []
-            changes = _follow(uow, None, run, state)
+            task = uow.tasks.get(run.configuration.get("task_id") or 0)
+            changes = _follow(uow, task, run, state)
             error = _failure(run, state, began=seen.status is RunStatus.RUNNING)
             if error is None and state is None:
                 error = failure(run.dag_id, "It never began.")
@@ -174,7 +192,7 @@ class Monitor:
             status = RunStatus.CANCELLED if stopped else RunStatus.FAILED
             end = state.end_date if state else None
             values = {} if stopped else {"error": run.error or cause or error}
-            chain.end_run(uow, None, run, status, end, **values)
+            chain.end_run(uow, task, run, status, end, **values)
             return [*changes, f"{run.dag_id} {run.dag_run_id}: {status}."]
 
     def _stop_strays(self, runs: list[WorkflowRun], known: Known) -> list[str]:
@@ -194,7 +212,7 @@ class Monitor:
         with self._transactions() as uow:
             return uow.leases.acquire(LEASE, self._holder, LEASE_SECONDS)
 
-    def _repair(self, seen: Execution, seen_runs: list[ActiveRun], known: Known) -> list[str]:
+    def _repair(self, seen: Execution, seen_runs: list[ActiveRun], known: Known, totals: Totals) -> list[str]:
         began = {run.id for run in seen_runs if run.status is RunStatus.RUNNING}
         controller = known.get((CONTROLLER, seen.controller_run_id))
         if seen.triggered_at is None and controller is None and seen.stop_requested_at is None:
@@ -212,6 +230,7 @@ class Monitor:
                 execution.triggered_at = utcnow()
             changes = []
             for run in uow.runs.of_execution(execution.id):
+                _count(uow, task, run, totals)
                 state = known.get((run.dag_id, run.dag_run_id))
                 changes += _follow(uow, task, run, state, controller)
                 if error := _failure(run, state, began=run.id in began):
@@ -236,7 +255,7 @@ def _attempt(what: str, repair: Callable[[], list[str]]) -> list[str]:
         return []
 
 
-def _differs(execution: Execution, runs: list[ActiveRun], known: Known) -> bool:
+def _differs(execution: Execution, runs: list[ActiveRun], known: Known, totals: Totals) -> bool:
     """Tell whether Airflow knows something of an execution that SVOps has not recorded."""
     controller = known.get((CONTROLLER, execution.controller_run_id))
     if execution.stop_requested_at is not None:
@@ -244,6 +263,8 @@ def _differs(execution: Execution, runs: list[ActiveRun], known: Known) -> bool:
     if controller is None:
         return execution.triggered_at is not None or utcnow() - execution.created_at > TRIGGER_GRACE
     if execution.triggered_at is None or controller.state in ENDED:
+        return True
+    if any(not run.progress_total and totals.get(run.dag_id) for run in runs):
         return True
     return any(_run_differs(run, known.get((run.dag_id, run.dag_run_id)), controller) for run in runs)
 
@@ -253,10 +274,14 @@ def _run_differs(run: ActiveRun, state: DagRunState | None, controller: DagRunSt
         return True
     if state is None:
         return run.status is RunStatus.RUNNING
-    return state.state != run.status.value or (state.done, state.total) != (
-        run.progress_done,
-        run.progress_total,
-    )
+    return state.state != run.status.value or _tally(run, state) != (run.progress_done, run.progress_total)
+
+
+def _tally(run: WorkflowRun | ActiveRun, state: DagRunState | None) -> tuple[int, int]:
+    """Return how many tasks of a run have ended, of how many; Airflow makes them some time after the run."""
+    if state is None or not state.total:
+        return run.progress_done, run.progress_total
+    return state.done, state.total
 
 
 def _message(run: WorkflowRun | ActiveRun, state: DagRunState | None, controller: DagRunState | None) -> str:
@@ -281,6 +306,16 @@ def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
     )
 
 
+def _count(uow: UnitOfWork, task: Task, run: WorkflowRun, totals: Totals) -> None:
+    """Record how many tasks a run has or had, where nobody has seen them."""
+    if run.progress_total or run.dag_id not in totals:
+        return
+    run.progress_total = totals[run.dag_id]
+    if run.status not in ACTIVE_RUNS:
+        run.progress_done = run.progress_total
+    uow.record(run_event("progress", run, task.created_by_id))
+
+
 def _follow(
     uow: UnitOfWork,
     task: Task | None,
@@ -292,10 +327,10 @@ def _follow(
     if run.status not in ACTIVE_RUNS:
         return []
     changes = []
-    seen = state or DagRunState(RunStatus.QUEUED.value, done=run.progress_done, total=run.progress_total)
+    seen = state or DagRunState(RunStatus.QUEUED.value)
     if seen.state != RunStatus.QUEUED.value and chain.start_run(uow, task, run, seen.start_date):
         changes.append(f"{run.dag_id} {run.dag_run_id}: started.")
-    progress = (seen.done, seen.total, _message(run, state, controller))
+    progress = (*_tally(run, state), _message(run, state, controller))
     if progress != (run.progress_done, run.progress_total, run.message):
         run.progress_done, run.progress_total, run.message = progress
         uow.record(run_event("progress", run, task.created_by_id if task else None))

@@ -9,20 +9,23 @@ from types import TracebackType
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from svops_plugin.application.event_ports import Events, Hubs
+from svops_plugin.application.housekeeping_ports import Old
+from svops_plugin.application.leases import Leases
+from svops_plugin.application.notification_ports import Deliveries, NotificationConfigs
+from svops_plugin.application.tracking_ports import Tracking
 from svops_plugin.domain.entities import (
-    Artifact,
     Dataset,
     Event,
     Execution,
     IdempotencyKey,
     Json,
-    Metric,
     RefreshToken,
     Task,
     User,
     Workflow,
     WorkflowRun,
 )
+from svops_plugin.domain.permissions import ADMIN, granted
 from svops_plugin.domain.states import RunStatus, State
 
 E = TypeVar("E")
@@ -59,6 +62,9 @@ class Repository(Protocol[E]):
     def add(self, entity: E) -> E:
         """Write a new one; its ``id`` is set afterwards."""
 
+    def several(self, entity_ids: Collection[int]) -> list[E]:
+        """Return those of these that exist, in the order of their ids."""
+
     def delete(self, entity: E) -> None:
         """Remove it with all that belongs to it."""
 
@@ -89,6 +95,9 @@ class Datasets(Repository[Dataset], Protocol):
 class Tasks(Stateful[Task], Protocol):
     """The tasks."""
 
+    def owners(self) -> list[User]:
+        """Return everybody who has made one that is kept, by their names."""
+
 
 class Executions(Stateful[Execution], Protocol):
     """The attempts at tasks' chains."""
@@ -102,6 +111,9 @@ class Executions(Stateful[Execution], Protocol):
     def active(self) -> list[Execution]:
         """Return those that have not ended, without what they remember in JSON."""
 
+    def under_way(self) -> int:
+        """Return how many have not ended."""
+
     def ended_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
 
@@ -111,6 +123,9 @@ class Executions(Stateful[Execution], Protocol):
 
 class Workflows(Repository[Workflow], Protocol):
     """The DAGs known to SVOps."""
+
+    def dag_ids(self) -> list[str]:
+        """Return the DAGs of all."""
 
     def of_dag(self, dag_id: str) -> Workflow | None:
         """Return the workflow of a DAG."""
@@ -133,6 +148,21 @@ class ActiveRun(NamedTuple):
     created_at: datetime
 
 
+class Duration(NamedTuple):
+    """From when to when a run took that succeeded."""
+
+    dag_id: str
+    dataset_id: int | None
+    execution_id: int | None
+    start_date: datetime
+    end_date: datetime
+
+    @property
+    def seconds(self) -> float:
+        """How long that is."""
+        return (self.end_date - self.start_date).total_seconds()
+
+
 class WorkflowRuns(Stateful[WorkflowRun], Protocol):
     """The DAG runs of workflows."""
 
@@ -145,24 +175,19 @@ class WorkflowRuns(Stateful[WorkflowRun], Protocol):
     def of_dag_run(self, dag_id: str, dag_run_id: str) -> WorkflowRun | None:
         """Return the run that goes by Airflow's names, held against writers."""
 
+    def succeeded(self, dag_id: str, task_id: int, limit: int) -> list[WorkflowRun]:
+        """Return the newest runs of a DAG that succeeded for a task, in a chain or alone."""
+
+    def durations(
+        self, dag_ids: Collection[str], each: int, dataset_ids: Collection[int] | None = None
+    ) -> list[Duration]:
+        """Return how long the newest runs of DAGs took that succeeded.
+
+        :param each: how many runs of each DAG; with ``dataset_ids``, of each DAG for each of these datasets
+        """
+
     def active(self) -> list[ActiveRun]:
         """Return those that have not ended."""
-
-
-class Tracking(Protocol):
-    """What pipelines measured and left; a repeated name (and step) overwrites."""
-
-    def save_metric(self, metric: Metric) -> None:
-        """Write a metric."""
-
-    def save_artifact(self, artifact: Artifact) -> None:
-        """Write an artifact."""
-
-    def metrics(self, execution_id: int) -> list[Metric]:
-        """Return the metrics of an execution in the order of their names and steps."""
-
-    def artifacts(self, execution_id: int) -> list[Artifact]:
-        """Return the artifacts of an execution in the order of their names."""
 
 
 class Users(Protocol):
@@ -171,8 +196,14 @@ class Users(Protocol):
     def identify(self, subject: str, username: str) -> User:
         """Return the user with this subject, registering a new one."""
 
+    def get(self, user_id: int) -> User | None:
+        """Return the user with this id, if SVOps has met them."""
+
     def named(self, username: str) -> User | None:
         """Return the user with this name, if SVOps has met them."""
+
+    def retire(self, user_id: int) -> None:
+        """Keep the id for good: whoever gets the same subject one day is somebody else."""
 
     def add_refresh_token(self, token: RefreshToken) -> None:
         """Write a new refresh token."""
@@ -183,6 +214,9 @@ class Users(Protocol):
     def revoke_family(self, family: str) -> None:
         """End every refresh token that descends from the same login."""
 
+    def revoke_all(self, user_id: int) -> None:
+        """End every refresh token of a user."""
+
 
 class IdempotencyKeys(Protocol):
     """Answers to requests that must not be done twice."""
@@ -192,13 +226,6 @@ class IdempotencyKeys(Protocol):
 
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
-
-
-class Leases(Protocol):
-    """Who of several processes may act; they expire, so that another takes over from one that died."""
-
-    def acquire(self, name: str, holder: str, seconds: float) -> bool:
-        """Take or keep a lease for so long; tell whether it is the holder's now."""
 
 
 class UnitOfWork(Protocol):
@@ -220,6 +247,9 @@ class UnitOfWork(Protocol):
     idempotency: IdempotencyKeys
     events: Events
     hubs: Hubs
+    notification_configs: NotificationConfigs
+    deliveries: Deliveries
+    old: Old
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction."""
@@ -244,6 +274,7 @@ class Account:
     """Somebody whom the auth manager knows.
 
     :param claims: what it puts into a token to know them again; ``sub`` is their name there
+    :param id: SVOps' own for them, once it has met them
     """
 
     claims: Json
@@ -253,6 +284,22 @@ class Account:
     is_active: bool
     roles: frozenset[str]
     created_at: datetime | None = None
+    id: int | None = None
+
+    @property
+    def is_superuser(self) -> bool:
+        """Whether they may do everything."""
+        return ADMIN in self.roles
+
+    @property
+    def role_names(self) -> list[str]:
+        """Their roles in the order of the alphabet."""
+        return sorted(self.roles)
+
+    @property
+    def permissions(self) -> dict[str, list[str]]:
+        """What they may do to which resource (to their own, where ownership counts)."""
+        return granted(self.roles)
 
     @property
     def subject(self) -> str:
@@ -284,22 +331,51 @@ class Accounts(Protocol):
     def access_token(self, account: Account) -> tuple[str, int]:
         """Return a token for both APIs and its lifetime in seconds."""
 
+    def revoke(self, token: str) -> None:
+        """End an access token before its time, where the host can."""
 
-Check = Callable[[Task], None]
-ProbeDataset = Callable[[Dataset], list[str]]
 
+class Directory(Protocol):
+    """The auth manager's users, where it lets others keep them.
 
-class Paths(Protocol):
-    """Which places may be read and written."""
+    :raises NotSupported: at every call where it does not
+    :raises Unavailable: where its database does not answer
+    """
 
-    def readable(self, field: str, path: str) -> None:
-        """Refuse a path outside ``[svops] data_roots``.
+    def page(self, query: Query) -> Page[Account]:
+        """Return a page of users; filters ``q``, ``role``, ``is_active``.
 
-        :raises InvalidInput: naming ``field``
+        :raises InvalidInput: for an ``order_by`` that users do not have
         """
 
-    def writable(self, field: str, path: str) -> None:
-        """Refuse a path outside ``[svops] output_roots``.
+    def get(self, subject: str) -> Account | None:
+        """Return the user with this subject."""
 
-        :raises InvalidInput: naming ``field``
+    def create(self, values: Mapping[str, Any], password: str) -> Account:
+        """Write a new user with ``username``, ``email``, ``name``, ``roles``, ``is_active``.
+
+        :raises InvalidInput: for an unknown role
+        :raises Conflict: if the username or the email is taken
         """
+
+    def update(self, subject: str, values: Mapping[str, Any], password: str | None) -> Account:
+        """Change the given fields and return the user as they are then.
+
+        :raises InvalidInput: for an unknown role
+        :raises Conflict: if a name is taken, or no active administrator would be left
+        """
+
+    def delete(self, subject: str) -> None:
+        """Remove a user.
+
+        :raises Conflict: if no active administrator would be left, or records name the user
+        """
+
+    def has_password(self, subject: str, password: str) -> bool:
+        """Tell whether it is the user's password.
+
+        :raises NotSupported: where passwords are kept elsewhere
+        """
+
+
+Check = Callable[[Task], Json]

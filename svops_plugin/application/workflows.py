@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from svops_plugin.application.airflow_ports import Airflow, RunTaken, TaskInstanceState
+from svops_plugin.application import audit
+from svops_plugin.application.airflow_ports import Airflow, Dag, DagParam, RunTaken, TaskInstanceState
 from svops_plugin.application.datasets import apply_changes
-from svops_plugin.application.events import run_event
+from svops_plugin.application.events import run_event, workflow_event
 from svops_plugin.application.executions import ExecutionService
+from svops_plugin.application.file_ports import Outputs
 from svops_plugin.application.ports import (
     Page,
     Query,
     Transactions,
     UnitOfWork,
 )
-from svops_plugin.domain.entities import Json, Workflow, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Artifact, Json, Metric, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
@@ -28,21 +31,29 @@ E = TypeVar("E")
 
 @dataclass(frozen=True)
 class RunDetail:
-    """A DAG run with its task instances and where to look at it in Airflow."""
+    """A DAG run with its task instances, what it measured and left, and where to look at it in Airflow."""
 
     run: WorkflowRun
     task_instances: list[TaskInstanceState]
+    metrics: list[Metric]
+    artifacts: list[Artifact]
     log_url: str | None
     graph_url: str
 
 
 class WorkflowService:
-    """Use cases of workflows and their runs."""
+    """Use cases of workflows and their runs.
 
-    def __init__(self, transactions: Transactions, airflow: Airflow, executions: ExecutionService) -> None:
+    :param outputs: finds the files that runs left
+    """
+
+    def __init__(
+        self, transactions: Transactions, airflow: Airflow, executions: ExecutionService, outputs: Outputs
+    ) -> None:
         self._transactions = transactions
         self._airflow = airflow
         self._executions = executions
+        self._outputs = outputs
 
     def create(self, actor: Actor, values: Mapping[str, Any]) -> Workflow:
         """Register a DAG.
@@ -54,14 +65,30 @@ class WorkflowService:
         dag_id = values["dag_id"]
         if problems := [p for p in self._airflow.problems([dag_id]) if "missing" in p]:
             raise InvalidInput.field("dag_id", problems[0])
-        workflow = Workflow(**values, created_by_id=actor.user_id)
+        workflow = Workflow(**values, **audit.made_by(actor))
         with self._transactions() as uow:
             if known := uow.workflows.of_dag(dag_id):
                 raise Conflict(
                     f"DAG {dag_id} is registered already, as workflow wf_{known.id} ({known.name})."
                 )
             uow.workflows.add(workflow)
+            after = audit.shown(audit.fields_of(workflow))
+            uow.record(workflow_event("created", workflow, actor, after=after))
         return workflow
+
+    def dags(self, actor: Actor, query: Query) -> Page[Dag]:
+        """Return a page of the DAGs that can be registered, by their ids; filter ``q`` (in the id)."""
+        actor.require("workflow", "create")
+        with self._transactions() as uow:
+            registered = uow.workflows.dag_ids()
+        return self._airflow.dags(query, registered)
+
+    def params(self, actor: Actor, workflow_id: int) -> list[DagParam]:
+        """Return what a run of a workflow's DAG can be given.
+
+        :raises NotFound: also if Airflow does not have the DAG any more
+        """
+        return self._airflow.params(self.get(actor, workflow_id).dag_id)
 
     def get(self, actor: Actor, workflow_id: int) -> Workflow:
         """Return a workflow."""
@@ -80,14 +107,17 @@ class WorkflowService:
         with self._transactions() as uow:
             workflow = _found(uow.workflows.lock(workflow_id), f"workflow wf_{workflow_id}")
             actor.require("workflow", "edit", workflow.created_by_id)
-            apply_changes(workflow, values)
+            before = audit.fields_of(workflow)
+            if apply_changes(workflow, values):
+                told = audit.changes(before, audit.fields_of(workflow))
+                uow.record(workflow_event("updated", workflow, actor, **told))
         return workflow
 
     def run(self, actor: Actor, workflow_id: int, values: Mapping[str, Any]) -> WorkflowRun:
         """Run a workflow's DAG alone.
 
         :param values: ``task_id``, ``dataset_id``, ``parameters``, ``note``; the parameters become the
-            DAG's params
+            DAG's params. SVOps' pipelines work for the task, on the dataset in place of the task's own
         :raises InvalidInput: if the DAG cannot run now, or a parameter breaks its params' schema
         :raises Conflict: if the workflow is not active
         """
@@ -106,6 +136,7 @@ class WorkflowService:
         self._airflow.check_conf(workflow.dag_id, _conf(configuration))
         run = WorkflowRun(
             workflow_id=workflow.id,
+            dataset_id=configuration["dataset_id"],
             dag_id=workflow.dag_id,
             dag_run_id=f"svops__wf_{workflow.id}__{uuid4().hex}",
             configuration=configuration,
@@ -113,9 +144,10 @@ class WorkflowService:
             note=configuration["note"],
         )
         with self._transactions() as uow:
-            _check_references(uow, configuration)
+            _check_references(uow, actor, configuration)
             uow.runs.add(run)
-            uow.record(run_event("triggered", run, actor.user_id, actor.username))
+            owner_id = _owner_id(uow, run, actor)
+            uow.record(run_event("triggered", run, owner_id, actor.username, address=actor.address))
         self._trigger(actor, run)
         return run
 
@@ -127,26 +159,49 @@ class WorkflowService:
             return uow.runs.page(Query(query.skip, query.limit, query.order_by, filters))
 
     def detail(self, actor: Actor, workflow_id: int, run_id: int) -> RunDetail:
-        """Return a run with its task instances."""
+        """Return a run with its task instances, and what it measured and left."""
         run = self._run(actor, workflow_id, run_id)
+        with self._transactions() as uow:
+            metrics, artifacts = uow.tracking.of_run(run.id)
         instances = self._airflow.task_instances(run.dag_id, run.dag_run_id)
         failed = next((one for one in instances if one.state == "failed"), None)
         return RunDetail(
             run,
             instances,
+            metrics,
+            artifacts,
             failed.log_url if failed else (run.error or {}).get("log_url"),
             self._airflow.run_url(run.dag_id, run.dag_run_id),
         )
 
-    def stop(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
+    def artifact(self, actor: Actor, workflow_id: int, run_id: int, name: str) -> tuple[Artifact, Path]:
+        """Return a file that a run left, and where it is.
+
+        :raises NotFound: if there is no such artifact
+        :raises Gone: if its file has been taken away
+        :raises PermissionDenied: also if the file is outside of where outputs may be
+        """
+        run = self._run(actor, workflow_id, run_id)
+        with self._transactions() as uow:
+            _, artifacts = uow.tracking.of_run(run.id)
+        known = next((one for one in artifacts if one.name == name), None)
+        if known is None:
+            raise NotFound(f"Run run_{run_id} has no artifact {name!r}.")
+        return known, self._outputs.existing(known.path)
+
+    def stop(self, actor: Actor, workflow_id: int, run_id: int, note: str | None = None) -> WorkflowRun:
         """End a run as cancelled; one that is a step of a chain ends with its chain. Again changes nothing.
 
+        :param note: goes in place of the run's own
         :raises Conflict: if the run has ended otherwise
         """
         run = self._run(actor, workflow_id, run_id)
         if run.execution_id is not None:
             self._executions.stop(actor, self._current_task(run))
-            return self._run(actor, workflow_id, run_id)
+            with self._transactions() as uow:
+                held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
+                held.note = held.note if note is None else note
+            return held
         self._require_execute(actor, run)
         with self._transactions() as uow:
             held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
@@ -154,6 +209,7 @@ class WorkflowService:
                 raise Conflict(f"Run run_{run_id} has ended already ({held.status}).")
             if held.status in ACTIVE_RUNS and held.stop_requested_at is None:
                 held.stop_requested_at = utcnow()
+                held.note = held.note if note is None else note
         try:
             self._airflow.stop(run.dag_id, run.dag_run_id)
         except Unavailable:
@@ -161,12 +217,14 @@ class WorkflowService:
         with self._transactions() as uow:
             held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
             if uow.runs.move(held, RunStatus.CANCELLED, end_date=utcnow()):
-                uow.record(run_event("stopped", held, actor.user_id, actor.username))
+                owner_id = _owner_id(uow, held, actor)
+                uow.record(run_event("stopped", held, owner_id, actor.username, address=actor.address))
         return held
 
-    def retry(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
+    def retry(self, actor: Actor, workflow_id: int, run_id: int, note: str | None = None) -> WorkflowRun:
         """Run again what failed or was stopped; a step of a chain is retried with its chain.
 
+        :param note: of the new run; the old one's unless given
         :returns: the new run
         :raises Conflict: if the run has not ended, or ended well
         """
@@ -176,9 +234,12 @@ class WorkflowService:
                 raise Conflict(
                     f"Run run_{run_id} is {run.status}; only a failed or stopped run can be retried."
                 )
-            return self.run(actor, workflow_id, run.configuration)
+            kept = run.configuration if note is None else {**run.configuration, "note": note}
+            return self.run(actor, workflow_id, kept)
         task_id = self._current_task(run)
-        self._executions.retry(actor, task_id, lambda started: {"execution_id": started.execution.id})
+        self._executions.retry(
+            actor, task_id, lambda started: {"execution_id": started.execution.id}, note=note
+        )
         standing = self._executions.standing(actor, task_id)
         return next(one for one in standing.runs if one.position == run.position)
 
@@ -191,7 +252,7 @@ class WorkflowService:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
                 error = failure(run.dag_id, str(refusal))
                 if uow.runs.move(held, RunStatus.FAILED, end_date=utcnow(), error=error):
-                    uow.record(run_event("failed", held, actor.user_id))
+                    uow.record(run_event("failed", held, _owner_id(uow, held, actor)))
             raise
 
     def _run(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
@@ -221,12 +282,22 @@ def _conf(configuration: Mapping[str, Any]) -> Json:
     return {**configuration["parameters"], **configuration}
 
 
-def _check_references(uow: UnitOfWork, configuration: Mapping[str, Any]) -> None:
+def _check_references(uow: UnitOfWork, actor: Actor, configuration: Mapping[str, Any]) -> None:
+    """Refuse what is not there, and to work for a task that is not theirs to execute."""
     task_id, dataset_id = configuration["task_id"], configuration["dataset_id"]
-    if task_id is not None and uow.tasks.get(task_id) is None:
-        raise InvalidInput.field("task_id", f"there is no task {task_id}.")
+    if task_id is not None:
+        task = uow.tasks.get(task_id)
+        if task is None:
+            raise InvalidInput.field("task_id", f"there is no task {task_id}.")
+        actor.require("task", "execute", task.created_by_id)
     if dataset_id is not None and uow.datasets.get(dataset_id) is None:
         raise InvalidInput.field("dataset_id", f"there is no dataset {dataset_id}.")
+
+
+def _owner_id(uow: UnitOfWork, run: WorkflowRun, actor: Actor) -> int | None:
+    """Return whose events those of a run are: its task's owner's, or else those of who asked."""
+    task = uow.tasks.get(run.configuration.get("task_id") or 0)
+    return task.created_by_id if task else actor.user_id
 
 
 def _found(entity: E | None, name: str) -> E:

@@ -83,6 +83,7 @@ class Dataset:
     :param gt_path: the ground truth (CSV ``sample,label``), where it is not inside ``path``
     :param profile: counts, class balance and statistics of the last processed state
     :param fingerprint: SHA-256 over the names and contents of the last processed state
+    :param created_by: the username of who made it, for readers; ``created_by_id`` is what is kept
     :param version: goes up with each edit, so that two editors notice each other
     """
 
@@ -96,6 +97,7 @@ class Dataset:
     profile: Json | None = None
     fingerprint: str | None = None
     created_by_id: int | None = None
+    created_by: str | None = None
     created_at: datetime = field(default_factory=utcnow)
     updated_at: datetime = field(default_factory=utcnow)
     version: int = 1
@@ -142,6 +144,7 @@ class Task:
     last_execution_id: int | None = None
     result: Json | None = None
     created_by_id: int | None = None
+    created_by: str | None = None
     created_at: datetime = field(default_factory=utcnow)
     updated_at: datetime = field(default_factory=utcnow)
     version: int = 1
@@ -156,6 +159,22 @@ class Task:
             "build_config_custom_conf": self.build_config_custom_conf,
             "build_config_custom_ini": self.build_config_custom_ini,
         }
+
+    def snapshot(self) -> Json:
+        """Return what whoever works for the task has to remember of it."""
+        return {
+            "name": self.name,
+            "customer": self.customer,
+            "log_out_path": self.log_out_path,
+            "video_out_path": self.video_out_path if self.video_out_enabled else None,
+            **self.configuration(),
+        }
+
+
+def output_folder(task_id: int, task_snapshot: Json, name: str) -> str:
+    """Return a folder of its own for one piece of work, below the task's ``log_out_path``."""
+    root = str(task_snapshot["log_out_path"]).rstrip("/")
+    return f"{root}/task_{task_id}/{name}"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -205,8 +224,7 @@ class Execution:
     @property
     def output_path(self) -> str:
         """The folder below the task's ``log_out_path`` that belongs to this attempt alone."""
-        root = str(self.task_snapshot["log_out_path"]).rstrip("/")
-        return f"{root}/task_{self.task_id}/{self.attempt}"
+        return output_folder(self.task_id, self.task_snapshot, str(self.attempt))
 
 
 @dataclass(eq=False, kw_only=True)
@@ -223,6 +241,7 @@ class Workflow:
     is_active: bool = True
     last_seen: int = 0
     created_by_id: int | None = None
+    created_by: str | None = None
     created_at: datetime = field(default_factory=utcnow)
     updated_at: datetime = field(default_factory=utcnow)
     version: int = 1
@@ -233,14 +252,18 @@ class WorkflowRun:
     """One DAG run of a workflow.
 
     :param position: its place in the execution's chain, from 1; none outside a chain
+    :param dataset_id: which dataset it works on, where that is known; it may be gone by now
     :param progress_done: how many of the run's tasks have ended, of ``progress_total``
     :param message: what the running task last said of its own progress
+    :param snapshot: outside a chain, what one of SVOps' pipelines was told when it began: ``task`` and
+        ``dataset`` as they were, and as ``reused_from`` the folder of the run that it goes on from
     """
 
     id: int = field(init=False)
     workflow_id: int
     execution_id: int | None = None
     position: int | None = None
+    dataset_id: int | None = None
     dag_id: str
     dag_run_id: str
     status: RunStatus = RunStatus.QUEUED
@@ -255,15 +278,19 @@ class WorkflowRun:
     end_date: datetime | None = None
     error: Json | None = None
     stop_requested_at: datetime | None = None
+    snapshot: Json | None = None
     created_at: datetime = field(default_factory=utcnow)
 
 
 @dataclass(eq=False, kw_only=True)
 class Metric:
-    """A number that a pipeline measured; with ``step``, a point of a curve."""
+    """A number that a pipeline measured; with ``step``, a point of a curve.
+
+    :param execution_id: none outside a chain, as for an artifact
+    """
 
     id: int = field(init=False)
-    execution_id: int
+    execution_id: int | None
     workflow_run_id: int
     name: str
     value: float
@@ -276,7 +303,7 @@ class Artifact:
     """A file that a pipeline left; ``size`` in bytes."""
 
     id: int = field(init=False)
-    execution_id: int
+    execution_id: int | None
     workflow_run_id: int
     name: str
     path: str

@@ -40,8 +40,30 @@ class NotFound(SVOpsError):
     """There is no such thing, or the user may not know that there is."""
 
 
+class Gone(SVOpsError):
+    """It is known what was there, and that it is not any more."""
+
+
 class Conflict(SVOpsError):
-    """The request is fine, but not in the present state."""
+    """The request is fine, but not in the present state.
+
+    :param current: what was to be changed, as it is now, where it is not what who asked had before them
+    """
+
+    def __init__(self, message: str, current: object = None) -> None:
+        super().__init__(message)
+        self.current = current
+
+
+class TooManyRequests(SVOpsError):
+    """So many requests came that others would have to wait.
+
+    :param seconds: after how many the next one is welcome
+    """
+
+    def __init__(self, message: str, seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class Unavailable(SVOpsError):

@@ -34,6 +34,9 @@ ERROR = _data(
 )
 PROGRESS = _data({"done": INTEGER, "total": INTEGER, "message": TEXT})
 
+_FROM: Mapping[str, Schema] = {"address": TEXT_OR_NONE}  # of who asked
+_MADE, _REMOVED = {**_FROM, "after": OBJECT}, {**_FROM, "before": OBJECT}
+_CHANGED = {**_MADE, **_REMOVED, "changed": NAMES}
 _TASK: Mapping[str, Schema] = {
     "name": TEXT,
     "status": TEXT,
@@ -51,22 +54,29 @@ _RUN = _data(
         "progress": PROGRESS,
     },
     error=ERROR,
+    **_FROM,
 )
+_WORKFLOW: Mapping[str, Schema] = {"name": TEXT, "dag_id": TEXT}
 _DATASET: Mapping[str, Schema] = {"dataset_id": INTEGER, "name": TEXT}
-_USER = _data({"username": TEXT}, changed=NAMES)
+_USER = _data({"username": TEXT, "address": TEXT_OR_NONE}, changed=NAMES, before=OBJECT, after=OBJECT)
+_CONFIG = _data(
+    {"name": TEXT, "channel": TEXT, "address": TEXT_OR_NONE}, changed=NAMES, before=OBJECT, after=OBJECT
+)
 _DELIVERY: Mapping[str, Schema] = {"name": TEXT, "channel": TEXT, "event_id": INTEGER_OR_NONE}
 
 EVENT_TYPES: Mapping[str, Schema] = {
-    "task.created": _data(_TASK),
+    "task.created": _data(_TASK, **_MADE),
     "task.updated": _data(
-        _TASK, attempt=INTEGER, changed=NAMES, stop_requested={"type": "boolean"}, error=ERROR
+        _TASK, attempt=INTEGER, stop_requested={"type": "boolean"}, error=ERROR, **_CHANGED
     ),
-    "task.deleted": _data(_TASK),
+    "task.deleted": _data(_TASK, **_REMOVED),
     "task.queued": _data(_ATTEMPT),
-    "task.started": _data(_ATTEMPT),
+    "task.started": _data(_ATTEMPT, **_FROM),
     "task.completed": _data({**_ATTEMPT, "result": OBJECT}),
     "task.failed": _data({**_ATTEMPT, "error": ERROR}),
     "task.cancelled": _data(_ATTEMPT),
+    "workflow.created": _data({**_WORKFLOW, **_MADE}),
+    "workflow.updated": _data({**_WORKFLOW, **_CHANGED}),
     "workflow.triggered": _RUN,
     "workflow.retried": _RUN,
     "workflow.started": _RUN,
@@ -75,9 +85,13 @@ EVENT_TYPES: Mapping[str, Schema] = {
     "workflow.failed": _RUN,
     "workflow.stopped": _RUN,
     "workflow.skipped": _RUN,
-    "dataset.created": _data(_DATASET),
-    "dataset.updated": _data({**_DATASET, "changed": NAMES}),
-    "dataset.deleted": _data(_DATASET),
+    "dataset.created": _data(_DATASET, **_MADE),
+    "dataset.updated": _data({**_DATASET, "changed": NAMES}, **_FROM, before=OBJECT, after=OBJECT),
+    "dataset.deleted": _data(_DATASET, **_REMOVED),
+    "notification.created": _CONFIG,
+    "notification.updated": _CONFIG,
+    "notification.deleted": _CONFIG,
+    "notification.requested": _data({"name": TEXT, "title": TEXT, "message": TEXT, "log_url": TEXT_OR_NONE}),
     "notification.sent": _data(_DELIVERY),
     "notification.failed": _data({**_DELIVERY, "message": TEXT}),
     "user.created": _USER,

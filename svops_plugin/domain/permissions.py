@@ -27,7 +27,23 @@ PERMISSIONS: Mapping[tuple[str, str], frozenset[str]] = {
     ("workflow", "edit"): WRITERS,
     ("workflow", "execute"): WRITERS,
     ("event", "read"): READERS,
+    ("notification", "read"): frozenset({OP, ADMIN}),
+    ("notification", "create"): ADMINS,
+    ("notification", "edit"): ADMINS,
+    ("notification", "delete"): ADMINS,
     ("user", "read"): ADMINS,
+    ("user", "create"): ADMINS,
+    ("user", "edit"): ADMINS,
+    ("user", "delete"): ADMINS,
+}
+# What stands in the menu, and what one must be allowed to do to see it there.
+MENU: Mapping[str, tuple[str, str]] = {
+    "Board": ("task", "read"),
+    "Tasks": ("task", "read"),
+    "Datasets": ("dataset", "read"),
+    "Workflows": ("workflow", "read"),
+    "Notifications": ("notification", "read"),
+    "Records": ("event", "read"),
 }
 UNOWNED_ACTIONS = frozenset({"read", "create"})
 
@@ -38,11 +54,13 @@ class Actor:
 
     :param user_id: SVOps' id of the user; none for an operator at the command line
     :param roles: names of Airflow's roles
+    :param address: where the request came from, if it came over the network
     """
 
     user_id: int | None
     username: str
     roles: frozenset[str]
+    address: str | None = None
 
     def may(self, resource: str, action: str, owner_id: int | None = None) -> bool:
         """Tell whether the table allows it; the User role alone changes only what is its own."""
@@ -65,13 +83,14 @@ class Actor:
         needed = ", ".join(sorted(PERMISSIONS[resource, action]))
         raise PermissionDenied(f"To {action} a {resource} you need one of the roles {needed}.")
 
-    def permissions(self) -> dict[str, list[str]]:
-        """Return the actions allowed on each resource (on one's own, where ownership counts)."""
-        granted: dict[str, list[str]] = {}
-        for (resource, action), roles in PERMISSIONS.items():
-            if self.roles & roles:
-                granted.setdefault(resource, []).append(action)
-        return granted
+
+def granted(roles: frozenset[str]) -> dict[str, list[str]]:
+    """Return the actions that roles allow on each resource (on one's own, where ownership counts)."""
+    found: dict[str, list[str]] = {}
+    for (resource, action), allowed in PERMISSIONS.items():
+        if roles & allowed:
+            found.setdefault(resource, []).append(action)
+    return found
 
 
 OPERATOR = Actor(user_id=None, username="operator", roles=ADMINS)

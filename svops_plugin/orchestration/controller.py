@@ -75,4 +75,4 @@ def fail_execution(context: Any) -> None:
         str(reason),
         log_url=getattr(context.get("task_instance"), "log_url", None),
     )
-    services().controller.fail(context["run_id"], error)
+    services().controller.fail(context["run_id"], error, position)

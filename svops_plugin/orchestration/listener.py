@@ -24,12 +24,12 @@ def on_starting(component: Any) -> None:
     The scheduler's LocalExecutor forks its tasks; of the 300 ms of processor time that a task of SVOps took
     to its first query, four fifths were imports, and of the 50 ms after that half was the compilation of
     statements. No connection stays open and no thread is started, so that forking stays safe. A task's own
-    process is not a job.
+    process is not a job, or is one of a type of its own.
     """
     from airflow.jobs.job import Job
     from sqlalchemy.orm import configure_mappers
 
-    if not isinstance(component, Job):
+    if not isinstance(component, Job) or component.job_type == "LocalTaskJob":
         return
     for module in NEEDED:
         import_module(module)

@@ -1,4 +1,4 @@
-"""The frame around a pipeline: a DAG whose tasks are its steps, run for the execution that the conf names."""
+"""The frame around a pipeline: a DAG whose tasks are its steps, for a task of SVOps, in a chain or alone."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, chain
 from airflow.providers.standard.operators.python import PythonOperator
 
-from svops_plugin.bootstrap import services
-from svops_plugin.domain.entities import Execution
+from svops_plugin.bootstrap import location, services
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
 from svops_plugin.domain.failures import failure
 from svops_plugin.pipelines import tracking
@@ -17,6 +16,9 @@ from svops_plugin.pipelines.errors import PipelineError
 from svops_plugin.pipelines.run import PipelineRun
 from svops_plugin.pipelines.steps import STEPS, run_step
 from svops_plugin.settings import load
+
+# As when Airflow 3 calls back for a process that is gone.
+WITHOUT_EXCEPTION = "ended without an exception: its process was killed, or somebody marked it failed"
 
 
 def pipeline_dag(dag_id: str, description: str) -> DAG:
@@ -47,47 +49,29 @@ def pipeline_dag(dag_id: str, description: str) -> DAG:
 
 
 def run_pipeline_step(step: str, **context: Any) -> dict[str, Any]:
-    """Run one step for the execution that the DAG run's conf names, and return the step's summary.
+    """Run one step for the task that SVOps started the DAG run for, and return the step's summary.
 
     :raises AirflowFailException: where trying again would not help
     """
     run = context["dag_run"]
     try:
-        tracker = services().tracker(run.conf or {})
-        execution = tracker.begin()
-        pipeline_run = PipelineRun.from_snapshot(snapshot(execution), services().settings.preset_dirs)
+        tracker = services().tracker(run.dag_id, run.run_id)
+        pipeline_run = PipelineRun.from_snapshot(tracker.begin(), services().settings.preset_dirs, location)
         with tracking.use(tracker):
             return run_step(run.dag_id, step, pipeline_run)
     except (PipelineError, Conflict, InvalidInput, NotFound) as refusal:
         raise AirflowFailException(str(refusal)) from refusal
 
 
-def snapshot(execution: Execution) -> dict[str, Any]:
-    """Return an execution as the JSON values that a pipeline is told."""
-    task = execution.task_snapshot
-    return {
-        "execution_id": execution.id,
-        "task_id": execution.task_id,
-        "attempt": execution.attempt,
-        "task_name": task["name"],
-        "customer": task["customer"],
-        "configuration": task,
-        "dataset": execution.dataset_snapshot,
-        "output": execution.output_path,
-        "video_output": task["video_out_path"],
-        "parameters": execution.parameters,
-        "note": execution.note,
-    }
-
-
 def record_cause(context: Any) -> None:
-    """Keep what went wrong, where a task of the chain failed: the callback for tasks of pipelines."""
+    """Keep what went wrong, where a task of a pipeline failed: the callback for all of them."""
     ti, run = context["task_instance"], context["dag_run"]
     exception = context.get("exception")
-    services().tracker(run.conf or {}).cause(
+    message = WITHOUT_EXCEPTION if exception is None else str(exception) or type(exception).__name__
+    services().tracker(run.dag_id, run.run_id).cause(
         failure(
             run.dag_id,
-            str(exception) or type(exception).__name__,
+            message,
             task_id=ti.task_id,
             log_url=getattr(ti, "log_url", None),
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred, conf
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 
 from svops_plugin.application.controller import ControllerRun, Step
@@ -15,6 +16,11 @@ from svops_plugin.domain.errors import Conflict, SVOpsError, Unavailable
 from svops_plugin.orchestration.trigger import ChainStepTrigger
 
 LOOKS = (0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.2)  # seconds; a hand-over to the triggerer takes as long when busy
+
+
+def slots() -> float:
+    """Return how many tasks a scheduler lets run at once."""
+    return conf.getint("core", "parallelism") or math.inf
 
 
 def controller_run(run: Any) -> ControllerRun:
@@ -60,7 +66,7 @@ class ChainStepOperator(TriggerDagRunOperator):
             def ours(conf: Mapping[str, Any]) -> bool:
                 return bool(conf.get("execution_id") == step.execution_id)
 
-            started = host().start_child(execute, context, ours)
+            started = host().start_child(execute, context, self.trigger_dag_id, step.run_id, ours)
 
         try:
             step = services().controller.begin_step(run, self.position, self.trigger_dag_id, trigger)
@@ -81,7 +87,7 @@ class ChainStepOperator(TriggerDagRunOperator):
         if not started:
             execute(context)
             return
-        if self._ends_soon(context, step.run_id):
+        if step.under_way < slots() and self._ends_soon(context, step.run_id):
             self._succeed(run, step)
             return
         completes = run.run_id if step.is_last else None
@@ -106,15 +112,15 @@ class ChainStepOperator(TriggerDagRunOperator):
 
         The triggerer takes two to three seconds to take over and to report back, whatever the poll interval,
         and twice that where many do at once. Waiting here for as long as that, and deferring then, costs a
-        quick run nothing and a slow one no more than the hand-over does ("spin, then park"). A slot is held
-        for so long at the most.
+        quick run nothing and a slow one no more than the hand-over does ("spin, then park"). It is for fewer
+        chains than there are slots: so none is held that the DAG runs waited for have need of.
 
         :raises AirflowFailException: if the run fails meanwhile
         """
         for pause in LOOKS:
             time.sleep(pause)
             state = host().child_state_in_task(context, self.trigger_dag_id, run_id)
-            if state == "failed":
+            if state in {"failed", "deleted"}:
                 raise AirflowFailException(f"{self.trigger_dag_id} ended as {state}.")
             if state == "success":
                 return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["DEFAULT_PRESET", "BuildConfig", "ConfigurationError", "presets", "resolve"]
+__all__ = ["DEFAULT_PRESET", "BuildConfig", "ConfigurationError", "describe_preset", "presets", "resolve"]
 
 DEFAULT_PRESET = "release"
 BUNDLED_PRESETS = Path(__file__).parent / "presets"
@@ -84,6 +85,12 @@ def presets(preset_dirs: Sequence[Path] = ()) -> dict[str, Path]:
             raise ConfigurationError("build_config", f"the folder of presets {folder} does not exist")
         found |= {path.stem: path for path in sorted(folder.glob("*.toml"))}
     return found
+
+
+def describe_preset(path: Path) -> str:
+    """Return what a preset's file says of itself in the lines of comment that it begins with."""
+    lines = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    return " ".join(line.strip("# ") for line in lines)
 
 
 def resolve(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from svops_plugin.pipelines import features, files, ground_truth, splitting, state, tracking
+from svops_plugin.pipelines import features, files, gallery, ground_truth, splitting, state, tracking
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.readers import reader_for
 from svops_plugin.pipelines.run import PipelineRun
@@ -23,9 +24,10 @@ def extract_data(run: PipelineRun) -> dict[str, Any]:
     config, source = run.configuration, run.dataset
     reader = reader_for(source.data_type)
     recording = reader.read(source, config)
-    digest = files.fingerprint(
+    found = files.listing(
         reader.files(source.path, source.gt_path), ground_truth.locate(source.path, source.gt_path)
     )
+    digest = files.fingerprint(found)
     everything = recording.samples.tolist(), recording.labels.tolist()
     used = recording.take(splitting.limit(*everything, config.max_samples, config.seed))
     dropped = sorted(set(recording.labels.tolist()) - set(used.labels.tolist()))
@@ -48,6 +50,7 @@ def extract_data(run: PipelineRun) -> dict[str, Any]:
         "fingerprint": digest,
     }
     state.save_json(run, "extraction.json", summary)
+    state.write(run.output / gallery.LISTING, json.dumps(found).encode())
     tracking.progress(
         1, 1, f"{len(used.samples)} of {len(recording.samples)} samples in use, all of them valid"
     )
@@ -62,7 +65,9 @@ def transform_data(run: PipelineRun) -> dict[str, Any]:
     if made.vocabulary is not None:
         arrays["vocabulary"] = made.vocabulary
     state.save_arrays(run, "features.npz", **arrays, features=made.values)
-    summary = {"features": made.values.shape[1], "method": made.method}
+    summary: dict[str, Any] = {"features": made.values.shape[1], "method": made.method}
+    if "offsets" in recording:
+        summary["descriptors"] = _per_sample(np.diff(recording["offsets"]))
     state.save_json(run, "features.json", summary)
     tracking.progress(1, 1, f"{made.values.shape[1]} features: {made.method}")
     return summary
@@ -135,7 +140,8 @@ def generate_report(run: PipelineRun) -> dict[str, Any]:
     for path in paths:
         tracking.log_artifact(path)
     state.save_json(run, "profile.json", profile)
-    tracking.dataset_profile(profile, extraction["fingerprint"])
+    listed = {"listing": str(run.output / gallery.LISTING)}
+    tracking.dataset_profile({**profile, **listed}, extraction["fingerprint"])
     tracking.progress(1, 1, f"{len(labels)} samples in {len(classes)} classes")
     return {"fingerprint": extraction["fingerprint"], "samples": len(labels), "classes": len(classes)}
 
@@ -147,6 +153,16 @@ def _statistics(values: npt.NDArray[Any]) -> dict[str, float | int]:
         "mean": float(values.mean()),
         "standard_deviation": float(values.std()),
         "constant": int((values.min(axis=0) == values.max(axis=0)).sum()),
+    }
+
+
+def _per_sample(counts: npt.NDArray[Any]) -> dict[str, float | int]:
+    """Return how many local descriptors there are, in all and in a sample."""
+    return {
+        "total": int(counts.sum()),
+        "fewest": int(counts.min()),
+        "most": int(counts.max()),
+        "mean": float(counts.mean()),
     }
 
 

@@ -1,6 +1,6 @@
 """Finding and reading a dataset's files safely. The standard library only, until an array is read.
 
-Only what :class:`pathlib.Path` and Airflow's ``ObjectStoragePath`` have in common is used on paths.
+Paths may be places in an object store, which have a part of what :class:`pathlib.Path` has.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import hashlib
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +25,11 @@ MAX_TOTAL_BYTES = 8 * 1024**3
 READ_BLOCK = 1024**2
 
 
+def is_local(path: object) -> bool:
+    """Tell whether a place is on disk."""
+    return isinstance(path, Path)
+
+
 class DataFile(NamedTuple):
     """A file of a dataset; ``name`` is its path relative to the dataset, with slashes."""
 
@@ -32,15 +37,38 @@ class DataFile(NamedTuple):
     path: Path
 
 
-def find(folder: Path, suffixes: Sequence[str], problems: list[str]) -> list[DataFile]:
+class TooManyFiles(Exception):
+    """There is more to look at than was wanted."""
+
+
+def named(folder: Path, name: str, suffixes: Sequence[str]) -> DataFile | None:
+    """Return the file that :func:`find` would find by this name, without looking at any other."""
+    path, above = folder / name, [folder / parent for parent in Path(name).parents[:-1]]
+    is_plain = all(part and part[0] != "." for part in name.split("/"))
+    if not is_plain or path.suffix.lower() not in suffixes:
+        return None
+    try:
+        if any(one.is_symlink() for one in above) or not path.is_file():
+            return None
+        leads_out = path.is_symlink() and folder.resolve() not in path.resolve().parents
+        return None if leads_out or path.stat().st_size > MAX_FILE_BYTES else DataFile(name, path)
+    except OSError:  # too long a name
+        return None
+
+
+def find(
+    folder: Path, suffixes: Sequence[str], problems: list[str], at_most: int | None = None
+) -> list[DataFile]:
     """Return the files below a folder that end so, in the order of their names; hidden ones are left out.
 
+    :param at_most: how many files and folders to look at; all by default
+    :raises TooManyFiles: if there are more
     :param problems: gets a line for each file that must not be read: too large, too many, or a link that
         leads out of the folder; and for each link to a folder, as those may lead round in circles
     """
     found = []
     total = 0
-    for file in _walk(folder, problems):
+    for file in _walk(folder, problems, at_most):
         if file.path.suffix.lower() not in suffixes:
             continue
         if file.path.is_symlink() and folder.resolve() not in file.path.resolve().parents:
@@ -58,11 +86,14 @@ def find(folder: Path, suffixes: Sequence[str], problems: list[str]) -> list[Dat
     return sorted(found)
 
 
-def _walk(folder: Path, problems: list[str]) -> Iterator[DataFile]:
-    folders = [("", folder)]
+def _walk(folder: Path, problems: list[str], at_most: int | None) -> Iterator[DataFile]:
+    folders, looked_at = [("", folder)], 0
     while folders:
         prefix, current = folders.pop()
         for entry in current.iterdir():
+            looked_at += 1
+            if at_most is not None and looked_at > at_most:
+                raise TooManyFiles
             name = prefix + entry.name
             if entry.name.startswith("."):
                 continue
@@ -74,18 +105,45 @@ def _walk(folder: Path, problems: list[str]) -> Iterator[DataFile]:
                 folders.append((f"{name}/", entry))
 
 
-def fingerprint(files: Iterable[DataFile], ground_truth: Path) -> str:
+class Listed(NamedTuple):
+    """How a file was found: its size in bytes, its time in nanoseconds, and the SHA-256 of its content."""
+
+    size: int
+    time: int
+    digest: str
+
+
+Listing = Mapping[str, Listed]
+GROUND_TRUTH = ""  # what the ground truth is called in a listing, wherever it is
+
+
+def listing(files: Iterable[DataFile], ground_truth: Path) -> Listing:
+    """Read every file whole, and return how each was found, in the order of the names."""
+    found = {}
+    for name, path in [*sorted(files), DataFile(GROUND_TRUTH, ground_truth)]:
+        stat = path.stat()  # first, so that what is written meanwhile will be found changed
+        found[name] = Listed(stat.st_size, stat.st_mtime_ns, digest(path))
+    return found
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal."""
+    content = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(READ_BLOCK):
+            content.update(block)
+    return content.hexdigest()
+
+
+def fingerprint(found: Listing) -> str:
     """Return the SHA-256, in hexadecimal, over the files' names and contents and the ground truth's content.
 
     Neither the order in which a file system lists files nor the place of the folder changes it.
     """
     total = hashlib.sha256()
-    for name, path in [*sorted(files), DataFile("", ground_truth)]:
-        content = hashlib.sha256()
-        with path.open("rb") as stream:
-            while block := stream.read(READ_BLOCK):
-                content.update(block)
-        total.update(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() + content.digest())
+    for name, listed in found.items():
+        encoded = name.encode("utf-8", "surrogateescape")
+        total.update(hashlib.sha256(encoded).digest() + bytes.fromhex(listed.digest))
     return total.hexdigest()
 
 

@@ -36,28 +36,36 @@ def read(file: Path, problems: list[str]) -> dict[str, str]:
     :raises DataError: if the file cannot or must not be read
     """
     labels: dict[str, str] = {}
-    if file.is_symlink() and file.parent.resolve() not in file.resolve().parents:
-        raise DataError([f"ground truth {str(file)!r} is a link that leads out of its folder"])
-    try:
-        if file.stat().st_size > MAX_BYTES:
-            raise DataError([f"ground truth {file.name!r} has more than {MAX_BYTES:,} bytes"])
-        with file.open("r", encoding="utf-8-sig", newline="") as stream:
-            for line, sample, label in _rows(csv.DictReader(stream)):
-                where = f"ground truth line {line}"
-                if not 0 < len(sample) <= MAX_NAME_LENGTH or not 0 < len(label) <= MAX_NAME_LENGTH:
-                    problems.append(f"{where}: sample and label need 1 to {MAX_NAME_LENGTH} characters each")
-                elif sample in labels:
-                    problems.append(f"{where}: sample {sample!r} was labelled before")
-                else:
-                    labels[sample] = label
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError([f"ground truth {str(file)!r} cannot be read: {error}"]) from None
+    for line, sample, label in rows(file):
+        where = f"ground truth line {line}"
+        if not 0 < len(sample) <= MAX_NAME_LENGTH or not 0 < len(label) <= MAX_NAME_LENGTH:
+            problems.append(f"{where}: sample and label need 1 to {MAX_NAME_LENGTH} characters each")
+        elif sample in labels:
+            problems.append(f"{where}: sample {sample!r} was labelled before")
+        else:
+            labels[sample] = label
     if not labels and not problems:
         problems.append(f"ground truth {file.name!r} holds no labels")
     classes = set(labels.values())
     if len(classes) == 1:
         problems.append(f"all labels are {classes.pop()!r}; at least two classes are needed")
     return labels
+
+
+def rows(file: Path) -> Iterator[tuple[int, str, str]]:
+    """Return the line number, the sample and the label of each row.
+
+    :raises DataError: if the file cannot or must not be read
+    """
+    if file.is_symlink() and file.parent.resolve() not in file.resolve().parents:
+        raise DataError([f"ground truth {str(file)!r} is a link that leads out of its folder"])
+    try:
+        if file.stat().st_size > MAX_BYTES:
+            raise DataError([f"ground truth {file.name!r} has more than {MAX_BYTES:,} bytes"])
+        with file.open("r", encoding="utf-8-sig", newline="") as stream:
+            yield from _rows(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError([f"ground truth {str(file)!r} cannot be read: {error}"]) from None
 
 
 def _rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, str, str]]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from svops_plugin.pipelines import files, ground_truth
 from svops_plugin.pipelines.configuration import BuildConfig
 from svops_plugin.pipelines.errors import DataError
-from svops_plugin.pipelines.files import DataFile
+from svops_plugin.pipelines.files import DataFile, TooManyFiles
 from svops_plugin.pipelines.recording import Recording
 from svops_plugin.pipelines.run import DatasetSource
 
@@ -39,11 +39,20 @@ T = TypeVar("T")
 class DatasetReader(Protocol):
     """What a package registers for a data type."""
 
-    def check(self, path: Path, gt_path: Path | None) -> list[str]:
-        """Return, at little cost, why the dataset cannot be read; nothing if nothing speaks against it."""
+    def check(self, path: Path, gt_path: Path | None, at_most: int | None = None) -> list[str]:
+        """Return, at little cost, why the dataset cannot be read; nothing if nothing speaks against it.
 
-    def files(self, path: Path, gt_path: Path | None) -> list[DataFile]:
-        """Return the files that make up the dataset, without the ground truth."""
+        :param at_most: how many files to look at; of more, nothing is said
+        """
+
+    def files(self, path: Path, gt_path: Path | None, at_most: int | None = None) -> list[DataFile]:
+        """Return the files that make up the dataset, without the ground truth.
+
+        :raises TooManyFiles: if there are more than ``at_most`` to look at
+        """
+
+    def file(self, path: Path, gt_path: Path | None, sample: str) -> DataFile | None:
+        """Return the file that is a sample, without looking at others; none if it is no file of its own."""
 
     def read(self, source: DatasetSource, config: BuildConfig) -> Recording:
         """Return the whole dataset.
@@ -81,12 +90,14 @@ class FileReader:
     suffixes: ClassVar[tuple[str, ...]]
     single_file: ClassVar[bool] = False
 
-    def check(self, path: Path, gt_path: Path | None) -> list[str]:
+    def check(self, path: Path, gt_path: Path | None, at_most: int | None = None) -> list[str]:
         """Return why the dataset cannot be read: missing, empty, or without ground truth."""
         try:
-            self.files(path, gt_path)
+            self.files(path, gt_path, at_most)
         except DataError as error:
             return error.problems
+        except TooManyFiles:
+            pass  # what was looked at is good
         if gt_path is None and path.is_file():
             return [f"dataset {str(path)!r} is a single file and needs a gt_path"]
         truth = ground_truth.locate(path, gt_path)
@@ -94,10 +105,11 @@ class FileReader:
             return [f"ground truth {str(truth)!r} does not exist or is not a file"]
         return []
 
-    def files(self, path: Path, gt_path: Path | None) -> list[DataFile]:
+    def files(self, path: Path, gt_path: Path | None, at_most: int | None = None) -> list[DataFile]:
         """Return the data files in the order of their names.
 
         :raises DataError: if there are none, or some cannot or must not be read
+        :raises TooManyFiles: if there are more than ``at_most`` files and folders to look at
         """
         if self.single_file and path.is_file() and path.suffix.lower() in self.suffixes:
             return [DataFile(path.name, path)]
@@ -108,7 +120,7 @@ class FileReader:
             raise DataError([f"dataset {str(path)!r} does not exist or is not {kind}"])
         problems: list[str] = []
         try:
-            found = files.find(path, self.suffixes, problems)
+            found = files.find(path, self.suffixes, problems, at_most)
         except OSError as error:
             raise DataError([f"dataset {str(path)!r} cannot be read: {error}"]) from None
         found = [file for file in found if not ground_truth.is_ground_truth(file, gt_path)]
@@ -118,9 +130,22 @@ class FileReader:
             raise DataError(problems)
         return found
 
+    def file(self, path: Path, gt_path: Path | None, sample: str) -> DataFile | None:
+        """Return the file that is a sample; none if there is no such file, or it must not be read."""
+        found = files.named(path, sample, self.suffixes)
+        return None if found is None or ground_truth.is_ground_truth(found, gt_path) else found
+
     def labels(self, source: DatasetSource, problems: list[str]) -> dict[str, str]:
         """Return the ground truth."""
         return ground_truth.read(ground_truth.locate(source.path, source.gt_path), problems)
+
+    def _read_some(self, source: DatasetSource, samples: Sequence[str], read: Callable[[Path], T]) -> list[T]:
+        located = [(sample, self.file(source.path, source.gt_path, sample)) for sample in samples]
+        problems = [f"{sample!r} is no longer there" for sample, file in located if file is None]
+        _, contents = _read_each([file for _, file in located if file is not None], read, problems)
+        if problems:
+            raise DataError(problems)
+        return contents
 
 
 class VectorReader(FileReader):
@@ -128,6 +153,10 @@ class VectorReader(FileReader):
 
     suffixes = (".csv", ".npz", ".parquet")
     single_file = True
+
+    def file(self, path: Path, gt_path: Path | None, sample: str) -> DataFile | None:  # noqa: ARG002
+        """Return none: samples are rows."""
+        return None
 
     def read(self, source: DatasetSource, config: BuildConfig) -> Recording:  # noqa: ARG002
         """Return the tables as one.
@@ -195,7 +224,7 @@ class SurfReader(FileReader):
         """
         from svops_plugin.pipelines import descriptors, pictures
 
-        found = _read_some(self.files(source.path, source.gt_path), samples, descriptors.read)
+        found = self._read_some(source, samples, descriptors.read)
         return [pictures.of_descriptors(one) for one in found]
 
 
@@ -226,7 +255,7 @@ class JetsonReader(FileReader):
         """
         from svops_plugin.pipelines import frames
 
-        return _read_some(self.files(source.path, source.gt_path), samples, frames.read_thumbnail)
+        return self._read_some(source, samples, frames.read_thumbnail)
 
 
 def _read_each(
@@ -240,17 +269,6 @@ def _read_each(
         except (OSError, ValueError) as error:
             problems.append(f"{name!r} {error}")
     return [name for name, _ in found], contents
-
-
-def _read_some(found: Sequence[DataFile], samples: Sequence[str], read: Callable[[Path], T]) -> list[T]:
-    paths = dict(found)
-    problems = [f"{sample!r} is no longer there" for sample in samples if sample not in paths]
-    _, contents = _read_each(
-        [DataFile(name, paths[name]) for name in samples if name in paths], read, problems
-    )
-    if problems:
-        raise DataError(problems)
-    return contents
 
 
 def _recording(

@@ -88,7 +88,7 @@ def process_data(run: PipelineRun) -> dict[str, Any]:
     video = None
     if run.video_output:
         film = animation.webp([evaluated[index] for index in filmed], options.frame_ms)
-        video = state.write(run.video_output / f"task_{run.task_id}_attempt_{run.attempt}.webp", film)
+        video = state.write(run.video_output / f"task_{run.task_id}_{run.name}.webp", film)
         tracking.log_artifact(video, media_type="image/webp")
     gallery = {
         "errors": [_card(evaluated[index]) for index in shown],
@@ -241,7 +241,7 @@ def _facts(pairs: Sequence[tuple[str, object]], code: Sequence[str] = ()) -> lis
 def _provenance(run: PipelineRun, video: str | None) -> list[Fact]:
     return _facts(
         [
-            ("Task", f"{run.task_name} (number {run.task_id}, attempt {run.attempt})"),
+            ("Task", f"{run.task_name} (number {run.task_id}, {run.name.replace('_', ' ')})"),
             ("Customer", run.customer),
             ("Branch", run.branch_name),
             ("Commit", run.commit_id),

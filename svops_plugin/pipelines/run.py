@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,25 @@ class DatasetSource:
 
 @dataclass(frozen=True)
 class PipelineRun:
-    """One attempt at a task, as each of its steps sees it; every step is a process of its own.
+    """One attempt at a task, or one run alone, as each of its steps sees it.
 
+    Every step is a process of its own.
+
+    :param execution_id: none in a run alone, like ``attempt``
+    :param workflow_run_id: SVOps' number of the DAG run
     :param configuration: the resolved build configuration
     :param branch_name: provenance, like ``commit_id`` and ``customer``
-    :param output: the folder that belongs to this attempt alone
+    :param output: the folder that belongs to this attempt, or to this run alone
+    :param reused_from: the folder of the finished run that a run alone goes on from; none if it is the first
+        pipeline that runs alone, and in a chain, whose pipelines share one folder
     :param video_output: the folder for the animation; none if it is not wanted
     :param parameters: what the person who executed the task passed along, for the record
     """
 
-    execution_id: int
+    execution_id: int | None
+    workflow_run_id: int
     task_id: int
-    attempt: int
+    attempt: int | None
     task_name: str
     customer: str
     configuration: BuildConfig
@@ -50,6 +57,12 @@ class PipelineRun:
     video_output: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    reused_from: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells this attempt or run from the others of its task."""
+        return f"run_{self.workflow_run_id}" if self.attempt is None else f"attempt_{self.attempt}"
 
     @property
     def work(self) -> Path:
@@ -57,18 +70,29 @@ class PipelineRun:
         return self.output / "work"
 
     @classmethod
-    def from_snapshot(cls, snapshot: Mapping[str, Any], preset_dirs: Sequence[Path] = ()) -> PipelineRun:
+    def from_snapshot(
+        cls,
+        snapshot: Mapping[str, Any],
+        preset_dirs: Sequence[Path] = (),
+        place: Callable[[str], Path] = Path,
+    ) -> PipelineRun:
         """Return the run that JSON values describe.
 
         :param snapshot: the fields of this class; paths as text, ``dataset`` as in
             :class:`DatasetSource`, and as ``configuration`` a task's six fields of that name
         :param preset_dirs: folders of presets beside SVOps' own
+        :param place: returns the place that a text names
         :raises ConfigurationError: if the build configuration cannot be used
         """
+
+        def optional(text: str | None) -> Path | None:
+            return place(text) if text else None
+
         configuration = snapshot["configuration"]
         dataset = snapshot["dataset"]
         return cls(
             execution_id=snapshot["execution_id"],
+            workflow_run_id=snapshot["workflow_run_id"],
             task_id=snapshot["task_id"],
             attempt=snapshot["attempt"],
             task_name=snapshot["task_name"],
@@ -85,16 +109,13 @@ class PipelineRun:
             dataset=DatasetSource(
                 id=dataset["id"],
                 name=dataset["name"],
-                path=Path(dataset["path"]),
-                gt_path=_optional_path(dataset.get("gt_path")),
+                path=place(dataset["path"]),
+                gt_path=optional(dataset.get("gt_path")),
                 data_type=dataset["data_type"],
             ),
-            output=Path(snapshot["output"]),
-            video_output=_optional_path(snapshot.get("video_output")),
+            output=place(snapshot["output"]),
+            video_output=optional(snapshot.get("video_output")),
             parameters=snapshot.get("parameters") or {},
             note=snapshot.get("note") or "",
+            reused_from=optional(snapshot.get("reused_from")),
         )
-
-
-def _optional_path(text: str | None) -> Path | None:
-    return Path(text) if text else None

@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from svops_plugin.pipelines.errors import StateError
+from svops_plugin.pipelines.files import is_local
 from svops_plugin.pipelines.run import PipelineRun
 
 if TYPE_CHECKING:
@@ -35,10 +37,23 @@ PRODUCERS = {
     "evaluation.json": "evaluate_model",
     "gallery.json": "process_data",
 }
+SHOWN = {
+    "dataset_files.json": "extract_data",
+    "profile.json": "generate_report",
+    "plots/class_balance.svg": "generate_report",
+    "plots/projection.svg": "generate_report",
+    "confusion_matrix.json": "evaluate_model",
+    "model/model.joblib": "save_model_artifacts",
+    "model/vocabulary.npz": "save_model_artifacts",
+    "model/manifest.json": "save_model_artifacts",
+}  # outside the work folder, and who leaves it
 
 
 def write(path: Path, content: bytes) -> Path:
     """Write a file at once, with the folders it needs, and return its path."""
+    if not is_local(path):  # an object store has no folders, and shows an object whole or not at all
+        path.write_bytes(content)
+        return path
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
@@ -47,6 +62,18 @@ def write(path: Path, content: bytes) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def take_over(run: PipelineRun, source: Path, steps: Collection[str]) -> None:
+    """Copy what these steps left in another run's folder into this run's. Safe to repeat at any time.
+
+    Nothing that other steps make is copied, so that it never takes the place of what this run has made, and
+    a step that fails leaves nothing of another run that could be taken for its own.
+    """
+    left = {f"{run.work.name}/{name}": step for name, step in PRODUCERS.items()} | SHOWN
+    for name, step in left.items():
+        if step in steps and (source / name).is_file():
+            write(run.output / name, (source / name).read_bytes())
 
 
 def write_json(path: Path, content: object) -> Path:
@@ -98,7 +125,7 @@ def load_arrays(run: PipelineRun, name: str) -> dict[str, npt.NDArray[Any]]:
 
     path = existing(run, name)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return dict(arrays)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StateError(f"{path} is damaged ({error}); run {PRODUCERS[name]} again") from None

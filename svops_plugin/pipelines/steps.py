@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from itertools import takewhile
 from typing import Any
 
+from svops_plugin.pipelines import state
 from svops_plugin.pipelines.run import PipelineRun
 
 STEPS: Mapping[str, tuple[str, ...]] = {
@@ -41,6 +43,11 @@ _MODULES = {
 }
 
 
+def before(dag_id: str) -> tuple[str, ...]:
+    """Return the pipelines that a pipeline goes on from, in order; of another DAG, none."""
+    return tuple(takewhile(lambda other: other != dag_id, STEPS)) if dag_id in STEPS else ()
+
+
 def run_step(dag_id: str, step: str, run: PipelineRun) -> dict[str, Any]:
     """Run one step and return its summary as JSON values; the last step's is the chain's result.
 
@@ -49,6 +56,8 @@ def run_step(dag_id: str, step: str, run: PipelineRun) -> dict[str, Any]:
     """
     if step not in STEPS.get(dag_id, ()):
         raise ValueError(f"{dag_id} has no step {step}; known: {dict(STEPS)}")
+    if run.reused_from is not None and step == STEPS[dag_id][0]:
+        state.take_over(run, run.reused_from, [left for other in before(dag_id) for left in STEPS[other]])
     function = getattr(import_module(_MODULES[dag_id]), step)
     # A worker runs many tasks side by side: one core each, and sums that do not depend on the core count.
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]

@@ -130,6 +130,8 @@ def evaluate_model(run: PipelineRun) -> dict[str, Any]:
         certainty=_certainty(model, test["features"]),
     )
     state.save_json(run, "evaluation.json", evaluation)
+    matrix = {"labels": classes.tolist(), "matrix": evaluation["confusion_matrix"]}
+    tracking.log_artifact(state.write_json(run.output / "confusion_matrix.json", matrix))
     summary = {key: evaluation[key] for key in ("accuracy", "macro_f1", "baseline_accuracy")}
     for name, value in summary.items():
         tracking.log_metric(name, value)
@@ -185,6 +187,7 @@ def save_model_artifacts(run: PipelineRun) -> dict[str, Any]:
         "provenance": {
             "task_id": run.task_id,
             "attempt": run.attempt,
+            "workflow_run_id": run.workflow_run_id,
             "customer": run.customer,
             "branch_name": run.branch_name,
             "commit_id": run.commit_id,

@@ -4,38 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from svops_plugin.bootstrap import services
+from svops_plugin.presentation.background import Background, jobs
 from svops_plugin.presentation.rest.bridge import METHODS, FlaskBridge, nothing_here
 from svops_plugin.presentation.websocket.starlette import Sockets
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-JOIN_SECONDS = 5.0
 GC_THRESHOLD = 50_000  # more new objects than the largest crowd of sockets makes at once
-
-
-@asynccontextmanager
-async def in_background(**jobs: Callable[[threading.Event], None]) -> AsyncIterator[None]:
-    """Run each job in a thread of its own until the block ends; a job looks at the event it is given."""
-    stop = threading.Event()
-    threads = [
-        threading.Thread(target=job, args=(stop,), name=f"svops-{name}", daemon=True)
-        for name, job in jobs.items()
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            await asyncio.to_thread(thread.join, JOIN_SECONDS)
 
 
 def _calm_garbage_collector() -> None:
@@ -61,11 +42,12 @@ def application() -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         own = services(pooled=True)
         _calm_garbage_collector()
-        async with (
-            sockets.serving(own.hub),
-            in_background(monitor=own.monitor.run, retention=own.retention.run, hub=own.hub.run),
-        ):
-            yield
+        async with sockets.serving(own.hub):
+            background = Background(jobs(own))
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(background.stop)
 
     app = FastAPI(title="SVOps", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.mount("/api/v1", FlaskBridge("/svops/api/v1"))

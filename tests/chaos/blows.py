@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from tests.chaos.formation import Formation
 from tests.chaos.stack import Stack
+from tests.hosts import hosting
 
 TASKS = "task processes"
 ALONE = " alone"  # its children live on, orphaned
@@ -22,7 +23,7 @@ VICTIMS = (
     "triggerer",
     "triggerer" + ALONE,
     "dag-processor",
-    "api-server",
+    hosting().SERVER,
     "postgres",
     TASKS,
 )

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import text
+from sqlalchemy.engine import Connection, Row
 
-from tests.chaos.gates import Start
+from tests.chaos.gates import FOREIGN, Start
+from tests.hosts import hosting
 
 CONTROLLER = "svops_controller"
 ENDED = {"completed", "failed", "cancelled"}
@@ -32,8 +34,8 @@ EVENT_OF_END = {
     "reused": "workflow.skipped",
 }
 BEGUN = """
-    SELECT run_id, try_number, start_date FROM task_instance WHERE start_date IS NOT NULL
-    UNION SELECT run_id, try_number, start_date FROM task_instance_history WHERE start_date IS NOT NULL"""
+    SELECT run_id, try_number, start_date, pid FROM task_instance WHERE start_date IS NOT NULL UNION
+    SELECT run_id, try_number, start_date, pid FROM task_instance_history WHERE start_date IS NOT NULL"""
 BOOT = 1.0  # seconds by which the birth of a process may be off: Linux tells its own in whole ones
 
 
@@ -42,7 +44,7 @@ class Facts:
     """All that is known.
 
     :param dag_runs: Airflow's, by DAG and run id
-    :param begun: every try of a task that Airflow let begin
+    :param begun: every try of a task that Airflow let begin; without a pid if it never had a process
     :param events: how many there are, by type, execution and workflow run (none for those of the task)
     """
 
@@ -66,7 +68,8 @@ def facts(svops: Connection, metadata: Connection, starts: Sequence[Start]) -> F
     events = svops.execute(
         text("SELECT type, execution_id, run_id FROM svops_event WHERE execution_id IS NOT NULL")
     )
-    dag_runs = metadata.execute(text("SELECT dag_id, run_id, state, conf, queued_at, end_date FROM dag_run"))
+    every_run = text("SELECT dag_id, run_id, state, conf, queued_at, end_date FROM dag_run")
+    dag_runs = metadata.execute(every_run.columns(**hosting().DAG_RUN_TYPES))
     return Facts(
         tasks=svops.execute(text("SELECT id, status, last_execution_id FROM svops_task ORDER BY id")).all(),
         executions=svops.execute(text("SELECT * FROM svops_execution ORDER BY id")).all(),
@@ -130,20 +133,12 @@ def executions_say_what_their_dag_runs_say(known: Facts) -> Iterator[str]:
             yield f"{where}; its error is {execution.error}."
 
 
-def _had_ended_well(dag_run: Row[Any] | None, cancelled_at: Any) -> bool:
-    """Tell whether all of a run's tasks had succeeded before it was stopped.
-
-    A scheduler that is just about to call the run a success does so although it was failed meanwhile.
-    """
-    return dag_run is not None and dag_run.state == "success" and dag_run.end_date <= cancelled_at
-
-
 def runs_say_what_airflow_says(known: Facts) -> Iterator[str]:
+    """A run that is stopped before the scheduler comes to it is skipped here, and failed in Airflow."""
+    begun = {one.run_id for one in known.begun if one.pid is not None}
     for run in known.runs:
-        waited = run.status == "skipped" and _state(known.dag_run_of(run)) == "failed"
-        if waited and not any(start.run_id == run.dag_run_id for start in known.starts):
-            continue
-        if run.status == "cancelled" and _had_ended_well(known.dag_run_of(run), run.end_date):
+        stopped = run.status == "skipped" and _state(known.dag_run_of(run)) == "failed"
+        if stopped and run.dag_run_id not in begun:
             continue
         if run.status in SAME_IN_AIRFLOW and _state(known.dag_run_of(run)) != SAME_IN_AIRFLOW[run.status]:
             yield f"Run {run.dag_run_id} is {run.status}, in Airflow {_state(known.dag_run_of(run))}."
@@ -186,7 +181,11 @@ def no_step_starts_after_a_failed_or_stopped_one(known: Facts) -> Iterator[str]:
 
 
 def nothing_begins_after_the_end(known: Facts) -> Iterator[str]:
-    """A process that Airflow let begin before is killed at a heartbeat, and may note its start until then."""
+    """What SVOps let begin asked before the end.
+
+    A DAG that asks nobody is judged by the birth of its process: what Airflow let begin before the end is
+    killed at its next heartbeat only, and may note its start until then.
+    """
     executions = {execution.id: execution for execution in known.executions}
     ends = {run.dag_run_id: executions[run.execution_id].ended_at for run in known.runs}
     for one in known.begun:
@@ -195,8 +194,13 @@ def nothing_begins_after_the_end(known: Facts) -> Iterator[str]:
     for start in known.starts:
         if start.run_id not in ends:
             yield f"{start.run_id} began and is no run of SVOps'."
-        elif (end := ends[start.run_id]) is not None and start.born - BOOT > end.timestamp():
+        elif (end := ends[start.run_id]) is not None and _beginning(start) > end.timestamp():
             yield f"Process {start.pid} of {start.run_id} began after the end of its execution ({end})."
+
+
+def _beginning(start: Start) -> float:
+    """Return the latest moment at which a process may be taken to have begun, in seconds since the epoch."""
+    return start.born - BOOT if start.dag_id == FOREIGN else start.asked
 
 
 def each_transition_has_one_event(known: Facts) -> Iterator[str]:

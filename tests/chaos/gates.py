@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 VARIABLE = "CHAOS_FOLDER"
+FOREIGN = "held_2"  # the DAG that knows nothing of SVOps
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Start:
     """A process that has begun a task.
 
     :param born: when the process was made; with its pid, it is this process and no later one
-    :param at: when it noted this; both in seconds since the epoch
+    :param asked: when it was about to ask SVOps whether it may, if it does; both in seconds since the epoch
     """
 
     dag_id: str
@@ -29,10 +30,11 @@ class Start:
     try_number: int
     pid: int
     born: float
-    at: float
+    asked: float
 
     @staticmethod
     def of_this_process(dag_id: str, run_id: str, try_number: int) -> Start:
+        """Return the start of this process, to be noted when SVOps has let it begin."""
         born = psutil.Process().create_time()
         return Start(dag_id, run_id, try_number, os.getpid(), born, time.time())
 

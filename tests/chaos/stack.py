@@ -21,16 +21,17 @@ from typing import Any
 
 import httpx
 import psutil
-from sqlalchemy import Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
+from svops_plugin.infrastructure.airflow.processes import processes
 from svops_plugin.presentation.cli import stack as package
 from svops_plugin.presentation.cli.stack import reaper
 from svops_plugin.presentation.cli.stack.commands import free_port
 from svops_plugin.presentation.cli.stack.environment import (
     LOOPBACK,
-    NEEDED_FIRST,
-    NEEDED_LATER,
     Home,
     base_url,
     environment,
@@ -40,6 +41,7 @@ from svops_plugin.presentation.cli.stack.supervisor import Process, Supervisor
 from tests.chaos import checker, gates
 from tests.chaos.gates import Gates
 from tests.conftest import LABELS, VECTORS
+from tests.hosts import hosting
 
 HERE = Path(__file__).parent
 CHAIN = ("held_1", "held_2", "held_3")
@@ -49,10 +51,7 @@ JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob"}
 
 SOONER = {
     # A task whose process is gone: 300 s by default.
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
-    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "8",
+    **hosting().SOONER,
     # Tasks of a scheduler that is gone: 300 s.
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "6",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
@@ -60,9 +59,6 @@ SOONER = {
     # Triggers of a triggerer that is gone: 30 s.
     "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
-    # An API server that is gone and comes back: up to 90 s from one attempt of a task's to the next.
-    "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "3",
-    "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "12",
 }
 
 # Where only a scheduler's first process is killed, the orphaned workers of its LocalExecutor keep its
@@ -77,7 +73,7 @@ class Keeper:
 
     def __init__(self, supervisor: Supervisor, home: Home) -> None:
         self._supervisor = supervisor
-        services = {**NEEDED_FIRST, **NEEDED_LATER}
+        services = {**processes().first, **processes().later}
         self._commands: dict[str, list[str | Path]] = {
             "postgres": [
                 sys.executable,
@@ -141,7 +137,7 @@ class Stack:
     home: Home
     gates: Gates
     api: httpx.Client
-    airflow: httpx.Client
+    airflow: httpx.Client = field(init=False)
     svops: Engine
     metadata: Engine
     dataset_id: int = 0
@@ -221,7 +217,7 @@ class Stack:
         """Wait until a process that was started after a time works, and return when it did."""
         conditions: dict[str, Callable[[], bool]] = {
             "postgres": self._accepts_connections,
-            "api-server": self._answers,
+            hosting().SERVER: self._answers,
             "dag-processor": lambda: self._has_parsed(since),
         }
         self.until(conditions.get(name, lambda: self._beats(JOBS[name], since)), name)
@@ -278,20 +274,21 @@ def running(folder: Path) -> Iterator[Stack]:
                 base_url(LOOPBACK, port),
                 make_url(variables["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]),
             )
-            with (
-                httpx.Client(base_url=f"{url}/svops/api/v1", timeout=120, trust_env=False) as api,
-                httpx.Client(base_url=f"{url}/api/v2", timeout=120, trust_env=False) as airflow,
-            ):
+            with httpx.Client(base_url=f"{url}/svops/api/v1", timeout=120, trust_env=False) as api:
                 svops, airflows = (
-                    create_engine(metadata.set(database=name), poolclass=NullPool, connect_args=PATIENT)
+                    create_engine(
+                        metadata.set(database=name), poolclass=NullPool, connect_args=PATIENT, future=True
+                    )
                     for name in ("svops", "airflow")
                 )
-                stack = Stack(keeper, home, Gates(notes), api, airflow, svops, airflows)
+                stack = Stack(keeper, home, Gates(notes), api, svops, airflows)
                 with stack.metadata.begin() as connection:
-                    connection.execute(text(UNLOCK))
+                    for statement in (UNLOCK, *hosting().PREPARE_TO_HOLD):
+                        connection.execute(text(statement))
                 stack.restart(*keeper.names[1:])
-                settle_in(stack, password)
-                yield stack
+                token = settle_in(stack, password)
+                with hosting().airflow_api(url, token, password) as stack.airflow:
+                    yield stack
 
 
 def prepared(supervisor: Supervisor, keeper: Keeper) -> str:
@@ -303,14 +300,15 @@ def prepared(supervisor: Supervisor, keeper: Keeper) -> str:
     return password
 
 
-def settle_in(stack: Stack, password: str) -> None:
-    """Sign in and keep a dataset."""
+def settle_in(stack: Stack, password: str) -> str:
+    """Sign in, keep a dataset, and return the access token."""
     credentials = {"username": "admin", "password": password}
-    token = stack.post("auth/login", credentials, status=200)["access_token"]
-    stack.api.headers["Authorization"] = stack.airflow.headers["Authorization"] = f"Bearer {token}"
+    token = str(stack.post("auth/login", credentials, status=200)["access_token"])
+    stack.api.headers["Authorization"] = f"Bearer {token}"
     folder = stack.home.data / "small"
     folder.mkdir()
     (folder / "table.csv").write_text(VECTORS)
     (folder / "labels.csv").write_text(LABELS)
     dataset = {"name": "small", "path": str(folder), "data_type": "Vector"}
     stack.dataset_id = int(stack.post("datasets", dataset)["id"])
+    return token

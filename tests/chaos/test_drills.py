@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.chaos.blows import strike
 from tests.chaos.formation import Phase, formed
 from tests.chaos.stack import Stack, scalar
+from tests.hosts import hosting
 
 NO_MONITOR = {"AIRFLOW__CORE__PLUGINS_FOLDER": str(Path(__file__).with_name("plugins"))}
 
@@ -59,9 +60,9 @@ def test_all_ends_are_right_when_every_callback_is_lost(stack: Stack) -> None:
 
 
 def test_without_its_monitor_a_chain_is_left_behind_and_the_checker_says_so(stack: Stack) -> None:
-    with altered(stack, "api-server", **NO_MONITOR):
+    with altered(stack, hosting().SERVER, **NO_MONITOR):
         with formed(stack, Random(0), by_hand=True) as formation:
-            strike(formation, "api-server", {}, **NO_MONITOR)
+            strike(formation, hosting().SERVER, {}, **NO_MONITOR)
         orphan = formation.chains[Phase.BEFORE_TRIGGER].task_id
         others = [task_id for task_id in formation.task_ids if task_id != orphan]
         found = stack.settle(others)

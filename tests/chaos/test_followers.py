@@ -11,6 +11,7 @@ from sqlalchemy import text
 from tests.chaos.blows import strike
 from tests.chaos.formation import formed
 from tests.chaos.stack import Stack, scalar
+from tests.hosts import hosting
 from tests.integration.test_documented_clients import documented_follow
 
 
@@ -35,7 +36,7 @@ def test_followers_have_every_event_once_and_in_order(stack: Stack) -> None:
     followers = [Follower(stack, since) for _ in range(3)]
     for follower in followers:
         follower.start()
-    for victim in ("postgres", "api-server"):
+    for victim in ("postgres", hosting().SERVER):
         with formed(stack, Random(victim), by_hand=True) as formation:
             strike(formation, victim, {})
         assert stack.settle(formation.task_ids) == []

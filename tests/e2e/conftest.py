@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
+import secrets
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,12 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.hosts import hosting
+
 PATIENCE = 600
 POLL = 0.2
 SVOPS = [sys.executable, "-c", "from svops_plugin.presentation.cli import main; main()"]
+SETTINGS = {"AIRFLOW__SVOPS__NOTIFICATION_PRIVATE_TARGETS": "127.0.0.0/8"}
 ENDED = {"completed", "failed", "cancelled"}
 
 
@@ -55,7 +59,7 @@ class Stack:
 
     def explain(self, answer: httpx.Response) -> str:
         """Return an answer that was not wanted, with the server's words if it is the server's fault."""
-        return answer.text + (self.log("api-server")[-5000:] if answer.is_server_error else "")
+        return answer.text + (self.log(hosting().SERVER)[-5000:] if answer.is_server_error else "")
 
     def dataset(self, data_type: str) -> int:
         """Return the sample dataset of a type."""
@@ -103,40 +107,48 @@ class Stack:
         return (self.home / "logs" / f"{process}.log").read_text()
 
 
+@contextmanager
+def standing(home: Path, python: str = sys.executable) -> Iterator[tuple[httpx.Client, str]]:
+    """Keep a stack up in a home, and give the administrator's client of its API and their password.
+
+    :param python: the interpreter of the environment whose Airflow it is
+    """
+    foreign = ("AIRFLOW", "SVOPS", "PG")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    password = secrets.token_urlsafe(12)
+    output = home.with_suffix(".output")
+    with output.open("w") as terminal:
+        up = subprocess.Popen(
+            [python, *SVOPS[1:], "up", "--home", str(home), "--port", "0"],
+            stdout=terminal,
+            stderr=subprocess.STDOUT,
+            env={**inherited, "SVOPS_ADMIN_PASSWORD": password, **SETTINGS},
+            cwd=home.parent,
+        )
+    said = output.read_text
+    try:
+        wait_until(lambda: up.poll() is not None or "Ctrl-C stops everything" in said(), "the stack")
+        address = re.search(r"Open (http://\S+) and", said())
+        assert address, said()
+        with httpx.Client(base_url=f"{address[1]}/svops/api/v1", timeout=120, trust_env=False) as api:
+            answer = api.post("auth/login", json={"username": "admin", "password": password})
+            api.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+            yield api, password
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(PATIENCE)
+
+
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A stack as `make run` makes it, with the sample task executed once.
 
     Its folder is not below pytest's, which another run of pytest may close to PostgreSQL's user meanwhile.
     """
-    folder = Path(tempfile.mkdtemp(prefix="svops-e2e-"))
-    home = folder / "home"
-    foreign = ("AIRFLOW", "SVOPS", "PG")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    with (folder / "output").open("w") as output:
-        up = subprocess.Popen(
-            [*SVOPS, "up", "--home", str(home), "--port", "0"],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=inherited,
-            cwd=folder,
-        )
-    said = (folder / "output").read_text
-    try:
-        wait_until(lambda: up.poll() is not None or "Ctrl-C stops everything" in said(), "the stack")
-        address = re.search(r"Open (http://\S+) and", said())
-        password = re.search(r"with password (\S+)", said())
-        assert address, said()
-        assert password, said()
-        credentials = {"username": "admin", "password": password[1]}
-        with (
-            httpx.Client(base_url=f"{address[1]}/svops/api/v1", timeout=120, trust_env=False) as api,
-            httpx.Client(base_url=f"{address[1]}/api/v2", timeout=120, trust_env=False) as airflow,
-        ):
-            token = api.post("auth/login", json=credentials).json()["access_token"]
-            api.headers["Authorization"] = airflow.headers["Authorization"] = f"Bearer {token}"
-            yield Stack(home, api, airflow)
-    finally:
-        up.send_signal(signal.SIGINT)
-        up.wait(PATIENCE)
-        shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="svops-e2e-") as folder:
+        home = Path(folder, "home")
+        with standing(home) as (api, password):
+            address = str(api.base_url.copy_with(path="/")).rstrip("/")
+            token = api.headers["Authorization"].partition(" ")[2]
+            with hosting().airflow_api(address, token, password) as airflow:
+                yield Stack(home, api, airflow)

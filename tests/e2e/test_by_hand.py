@@ -36,8 +36,13 @@ def second_running(stack: Stack) -> tuple[int, list[str]]:
     return task_id, [run["external_trigger_id"] for run in runs]
 
 
+def states(stack: Stack, dag_id: str) -> dict[str, str]:
+    """The state of each DAG run of a DAG in Airflow, by its id."""
+    return {run["dag_run_id"]: run["state"] for run in stack.dag_runs(dag_id)}
+
+
 def started(stack: Stack, dag_id: str, run_id: str) -> bool:
-    return run_id in {run["dag_run_id"] for run in stack.dag_runs(dag_id)}
+    return run_id in states(stack, dag_id)
 
 
 def test_clearing_the_controllers_run_is_a_retry(stack: Stack) -> None:
@@ -50,7 +55,7 @@ def test_clearing_the_controllers_run_is_a_retry(stack: Stack) -> None:
     ended = ("success", "failed")
 
     def has_ended() -> bool:
-        return {run["dag_run_id"]: run["state"] for run in stack.dag_runs(CONTROLLER)}[run_id] in ended
+        return states(stack, CONTROLLER)[run_id] in ended
 
     wait_until(has_ended, "the controller's run")
     ask(stack, "POST", f"dags/{CONTROLLER}/dagRuns/{run_id}/clear", {"dry_run": False})
@@ -62,6 +67,7 @@ def test_clearing_the_controllers_run_is_a_retry(stack: Stack) -> None:
         "task_ids": [f"2_{SECOND}"],
         "include_downstream": True,
         "only_failed": False,
+        "reset_dag_runs": True,
     }
     ask(stack, "POST", f"dags/{CONTROLLER}/clearTaskInstances", steps)
     assert statuses(end_of_attempt(stack, task_id, 3)) == ["reused", "failed", "skipped"]
@@ -81,12 +87,20 @@ def test_the_end_of_the_log_comes_with_the_cause(stack: Stack) -> None:
     )
     assert error["task_id"] == "validate_model_performance"
     assert any("min_accuracy" in line for line in error["log_tail"])
+    assert not any("group::" in line for line in error["log_tail"])
 
 
 def test_a_step_that_somebody_fails(stack: Stack) -> None:
-    task_id, run_ids = second_running(stack)
-    ask(stack, "PATCH", f"dags/{SECOND}/dagRuns/{run_ids[1]}", {"state": "failed"})
-    assert statuses(stack.end_of(task_id)) == ["success", "failed", "skipped"]
+    """Airflow 2.11 forgets the mark if a task of the run just starts or ends (ADR 10): then once more."""
+    for _ in range(5):
+        task_id, run_ids = second_running(stack)
+        ask(stack, "PATCH", f"dags/{SECOND}/dagRuns/{run_ids[1]}", {"state": "failed"})
+        standing = stack.end_of(task_id)
+        verdict = states(stack, SECOND)[run_ids[1]]
+        assert statuses(standing)[1] == verdict
+        if verdict == "failed":
+            break
+    assert statuses(standing) == ["success", "failed", "skipped"]
     assert not started(stack, THIRD, run_ids[2])
 
 
@@ -99,8 +113,7 @@ def test_a_controller_that_somebody_fails(stack: Stack) -> None:
     assert statuses(standing)[2] == "skipped"
 
     def child_has_ended() -> bool:
-        states = {run["dag_run_id"]: run["state"] for run in stack.dag_runs(SECOND)}
-        return states[run_ids[1]] in {"failed", "success"}
+        return states(stack, SECOND)[run_ids[1]] in {"failed", "success"}
 
     wait_until(child_has_ended, "the end of what the chain left")
     assert not started(stack, THIRD, run_ids[2])

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from tests.e2e.conftest import Stack, wait_until
+from tests.hosts import hosting
 
 CHAIN = ["data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example"]
 CHROMIUM = [
@@ -74,8 +75,8 @@ def assert_failed_in_the_second(stack: Stack, task_id: int) -> None:
     error = wait_until(cause, "the cause")
     assert (error["dag_id"], error["task_id"]) == ("ml_training_pipeline", "validate_model_performance")
     assert "min_accuracy" in error["message"]
-    assert "/dags/ml_training_pipeline/runs/" in error["log_url"]
-    assert httpx.get(error["log_url"], trust_env=False).status_code == 200
+    assert hosting().RUN_PAGE.format(dag_id="ml_training_pipeline") in error["log_url"]
+    assert not httpx.get(error["log_url"], trust_env=False).is_error
     third = standing["workflow_runs"][2]["external_trigger_id"]
     assert third not in {run["dag_run_id"] for run in stack.dag_runs("simple_workflow_example")}
     assert "min_accuracy" in stack.get(f"tasks/{task_id}")["status_reason"]
@@ -99,14 +100,14 @@ def test_the_same_when_triggered_in_airflow(stack: Stack) -> None:
     task_id = stack.failing_task()
     answer = stack.airflow.post(
         "dags/svops_controller/dagRuns",
-        json={"logical_date": None, "conf": {"task_id": task_id, "note": "by hand"}},
+        json={**hosting().A_RUN_NOW, "conf": {"task_id": task_id, "note": "by hand"}},
     )
     assert answer.status_code == 200, answer.text
     wait_until(lambda: stack.standing(task_id)["execution_id"], "the claim")
     assert_failed_in_the_second(stack, task_id)
     (attempt,) = stack.get(f"tasks/{task_id}/executions")["items"]
     assert attempt["controller_run_id"] == answer.json()["dag_run_id"]
-    assert (attempt["requested_by"], attempt["note"]) == ("admin", "by hand")
+    assert (attempt["requested_by"], attempt["note"]) == (hosting().BY_HAND, "by hand")
 
 
 def test_a_stopped_chain_is_taken_up_where_it_was(stack: Stack) -> None:
@@ -161,26 +162,9 @@ def test_a_paused_dag_is_named(stack: Stack) -> None:
     assert stack.get(f"tasks/{task_id}")["status"] == "pending"
 
 
-def test_a_dag_run_alone(stack: Stack) -> None:
-    workflows = stack.get("workflows", dag_id="ml_training_pipeline")["items"]
-    workflow_id = workflows[0]["id"]
-    run_id = stack.post(f"workflows/{workflow_id}/runs", {"note": "alone"})["id"]
-
-    def ended() -> dict[str, Any] | None:
-        run = stack.get(f"workflows/{workflow_id}/runs/{run_id}")
-        return run if run["status"] in {"success", "failed"} else None
-
-    run = wait_until(ended, "the run")
-    assert run["status"] == "failed"
-    assert run["error"]["task_id"] == "prepare_training_data"
-    assert "step of a chain" in run["error"]["message"]
-    assert {one["task_id"] for one in run["task_instances"]} >= {"prepare_training_data", "train_model"}
-    assert run["log_url"].startswith("http")
-
-
 def test_a_run_started_elsewhere_is_noticed(stack: Stack) -> None:
     workflow_id = stack.get("workflows", dag_id="data_processing_pipeline")["items"][0]["id"]
-    answer = stack.airflow.post("dags/data_processing_pipeline/dagRuns", json={"logical_date": None})
+    answer = stack.airflow.post("dags/data_processing_pipeline/dagRuns", json=hosting().A_RUN_NOW)
     run_id = answer.json()["dag_run_id"]
 
     def noticed() -> dict[str, Any] | None:
@@ -189,7 +173,7 @@ def test_a_run_started_elsewhere_is_noticed(stack: Stack) -> None:
         return next((run for run in found if run["status"] == "failed"), None)
 
     run = wait_until(noticed, "the run")
-    assert (run["trigger_type"], run["triggered_by"]) == ("external", "admin")
+    assert (run["trigger_type"], run["triggered_by"]) == ("external", hosting().BY_HAND)
 
 
 def test_ground_truth_that_does_not_fit_fails_the_first_dag_at_once(stack: Stack) -> None:

@@ -11,6 +11,7 @@ DATASET = {
     "data_type",
     "gt_path",
     "created_by_id",
+    "created_by",
     "created_at",
     "updated_at",
     "tags",
@@ -36,6 +37,7 @@ TASK = {
     "created_at",
     "updated_at",
     "created_by_id",
+    "created_by",
     "configuration",
     "dataset",
     "video_output",
@@ -57,6 +59,8 @@ STATUS = {
     "attempt",
     "progress",
     "error",
+    "created_at",
+    "ended_at",
 }
 RUN = {
     "id",

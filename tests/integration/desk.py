@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import select, text
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
 from svops_plugin.application.controller import Controller, ControllerRun, Step
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.monitor import Monitor
+from svops_plugin.application.results import ResultService
 from svops_plugin.application.tracking import RunTracker
+from svops_plugin.application.workflows import WorkflowService
 from svops_plugin.domain.entities import Dataset, Event, Execution, Json, Task, WorkflowRun, utcnow
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR, Actor
 from svops_plugin.infrastructure.database import tables
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from svops_plugin.infrastructure.storage import ConfinedPaths
 from tests.integration.support import MemoryAirflow, a_dataset, a_task
 
 CHAIN = ("prepare", "train", "report")
@@ -80,8 +85,33 @@ class Desk:
         )
         return self.execution(answer["execution_id"])
 
-    def tracker(self, run: WorkflowRun) -> RunTracker:
-        return RunTracker(self.transactions, {"execution_id": run.execution_id, "workflow_run_id": run.id})
+    @property
+    def paths(self) -> ConfinedPaths:
+        # Not from conftest: a process that a test starts has its environment, and must not make another.
+        return ConfinedPaths([], [os.environ["AIRFLOW__SVOPS__OUTPUT_ROOTS"]])
+
+    @property
+    def results(self) -> ResultService:
+        return ResultService(self.transactions, self.paths)
+
+    @property
+    def workflows(self) -> WorkflowService:
+        return WorkflowService(self.transactions, self.airflow, self.service, self.paths)
+
+    def run_alone(self, dag_id: str, actor: Actor = OPERATOR, **values: Any) -> WorkflowRun:
+        """Run a DAG alone as REST does."""
+        with self.transactions() as uow:
+            workflow = uow.workflows.for_dags([dag_id])[dag_id]
+        return self.workflows.run(actor, workflow.id, values)
+
+    def run(self, run_id: int) -> WorkflowRun:
+        with self.transactions() as uow:
+            found = uow.runs.get(run_id)
+            assert found is not None
+            return found
+
+    def tracker(self, run: WorkflowRun, goes_on_from: str | None = None) -> RunTracker:
+        return RunTracker(self.transactions, run.dag_id, run.dag_run_id, goes_on_from)
 
     def step(
         self,

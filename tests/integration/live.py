@@ -1,4 +1,4 @@
-"""An API server on a real socket, and clients of its WebSockets."""
+"""A server on a real socket, and clients of its WebSockets."""
 
 from __future__ import annotations
 
@@ -7,19 +7,27 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
+from flask import Flask
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
+from werkzeug.serving import make_server
 
 from svops_plugin.application.event_ports import HubRow
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import Event
+from svops_plugin.presentation import webserver
+from svops_plugin.presentation.background import Background, jobs
+from svops_plugin.presentation.websocket.flask_sock import Sockets
+from tests.hosts import hosting
 
 PATIENCE = 60.0
+MOST = 50  # sockets of a server with a thread for each
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
@@ -48,6 +56,37 @@ def serving(app: Any, port: int = 0) -> Iterator[int]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
+
+
+@contextmanager
+def serving_with_threads(app: Flask, sockets: Sockets, port: int = 0) -> Iterator[int]:
+    """Serve a WSGI application with a thread for each request, and what runs in the background."""
+    own = services(pooled=True)
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, name="webserver")
+    with sockets.serving(own.hub, MOST) as fanout:
+        background = Background({**jobs(own), "heartbeat": fanout.beat_each_second})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join(PATIENCE)
+            background.stop()
+
+
+Serve = Callable[..., AbstractContextManager[int]]
+
+
+@pytest.fixture(params=hosting().SOCKETS)
+def serve(request: pytest.FixtureRequest, api_server: Any) -> Iterator[Serve]:
+    """Returns a function that serves SVOps, sockets and all, at a port as long as a block lasts."""
+    if request.param == "starlette":
+        yield partial(serving, api_server)
+        return
+    sockets = webserver.sockets
+    with hosting().flask_app(sockets) as app:
+        yield partial(serving_with_threads, app, sockets)
 
 
 class Client:
@@ -167,7 +206,7 @@ class Server:
 
 
 @pytest.fixture
-def server(api_server: Any, svops_database: str, tokens: dict[str, str]) -> Iterator[Server]:  # noqa: ARG001
-    """Airflow's API server with SVOps in it, whole: its background threads run, too."""
-    with serving(api_server) as port:
+def server(serve: Serve, svops_database: str, tokens: dict[str, str]) -> Iterator[Server]:  # noqa: ARG001
+    """Airflow's server with SVOps in it, whole: its background threads run, too."""
+    with serve() as port:
         yield Server(port, tokens)

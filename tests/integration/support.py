@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx
+from sqlalchemy.engine import Engine
+from sqlalchemy.event import listen, remove
 
 from svops_plugin.application.airflow_ports import DagRunState, RunTaken, SeenRun, TaskInstanceState
+from svops_plugin.bootstrap import host
 from svops_plugin.domain.entities import Dataset, DataType, Json, Task, utcnow
 from svops_plugin.domain.errors import Unavailable
 
 T = TypeVar("T")
 
 MEDIA_TYPE = "application/problem+json"
+
+
+def in_airflow(dag_id: str, run_id: str) -> SeenRun:
+    """Return a DAG run as Airflow has it."""
+    runs = host().DagRuns().new_runs({dag_id: 0}, 100_000)
+    (found,) = (run for run in runs if run.run_id == run_id)
+    return cast("SeenRun", found)
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
@@ -96,6 +107,7 @@ class MemoryAirflow:
     :param refusals: what is wrong with which DAG
     :param errors: what the log of a run tells of its failure
     :param paused: the DAGs that somebody has paused
+    :param tasks: how many tasks which DAG has
     :param down: whether its database does not answer
     """
 
@@ -103,11 +115,16 @@ class MemoryAirflow:
     refusals: dict[str, str] = field(default_factory=dict)
     errors: dict[tuple[str, str], Json] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
+    tasks: dict[str, int] = field(default_factory=dict)
     down: bool = False
 
     def problems(self, dag_ids: Iterable[str]) -> list[str]:
         self._answer()
         return [self.refusals[dag_id] for dag_id in dag_ids if dag_id in self.refusals]
+
+    def task_counts(self, dag_ids: Collection[str]) -> dict[str, int]:
+        self._answer()
+        return {dag_id: self.tasks[dag_id] for dag_id in dag_ids if dag_id in self.tasks}
 
     def trigger(self, dag_id: str, run_id: str, conf: Json, username: str) -> None:
         self._answer()
@@ -176,3 +193,18 @@ class MemoryAirflow:
         started = utcnow() - timedelta(seconds=5) if run.began else None
         ended = utcnow() if run.state in {"success", "failed"} else None
         return DagRunState(run.state, started, ended, run.done, run.total)
+
+
+@contextmanager
+def counted(engine: Engine) -> Iterator[list[str]]:
+    """Give the statements that are sent to a database within the ``with`` block."""
+    sent: list[str] = []
+
+    def note(*arguments: Any) -> None:
+        sent.append(arguments[2])
+
+    listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        remove(engine, "before_cursor_execute", note)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.event import listen, remove
+from sqlalchemy.orm import Session
 
 from svops_plugin.application.airflow_ports import RunTaken
+from svops_plugin.application.doctor import DAG_ID
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import host
 from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.conftest import PostgreSQL
+from tests.hosts import hosting
 from tests.integration.support import at_once
 
 CHAIN = ["data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example"]
@@ -44,7 +49,7 @@ class TestDags:
     @pytest.mark.parametrize("dag_id", TASKS)
     def test_the_tasks_that_people_look_for_in_the_grid(self, airflow_metadata: None, dag_id: str) -> None:  # noqa: ARG002
         wanted = TASKS[dag_id].split(", ")
-        following = {task.task_id: task.downstream_task_ids for task in _dag(dag_id).tasks}
+        following = {task.task_id: task.downstream_task_ids for task in hosting().dag(dag_id).tasks}
         assert following == {
             task_id: set(after)
             for task_id, after in zip(wanted, [*([name] for name in wanted[1:]), []], strict=True)
@@ -52,31 +57,23 @@ class TestDags:
 
     @pytest.mark.parametrize("dag_id", TASKS)
     def test_every_task_tells_of_its_failure(self, airflow_metadata: None, dag_id: str) -> None:  # noqa: ARG002
-        assert all(task.has_on_failure_callback for task in _dag(dag_id).tasks)
-        assert _dag(CONTROLLER).has_on_failure_callback
+        assert hosting().all_tell_of_failure(dag_id)
+        assert hosting().dag(CONTROLLER).has_on_failure_callback
 
     def test_none_runs_by_itself_and_none_begins_paused(self, airflow_metadata: None) -> None:  # noqa: ARG002
         from airflow.models.dag import DagModel
         from airflow.utils.session import create_session
-        from sqlalchemy import select
 
         with create_session() as session:
-            rows = session.execute(select(DagModel.dag_id, DagModel.is_paused, DagModel.timetable_type)).all()
-        assert {(row[0], row[1]) for row in rows} == {(dag_id, False) for dag_id in TASKS}
-        assert all(row[2].endswith("NullTimetable") for row in rows)
+            rows = session.execute(select(DagModel.dag_id, DagModel.is_paused)).all()
+        shipped = {*TASKS, DAG_ID}
+        assert {tuple(row) for row in rows} == {(dag_id, False) for dag_id in shipped}
+        assert not any(hosting().dag(dag_id).timetable.can_be_scheduled for dag_id in shipped)
 
     def test_the_trigger_form_asks_for_a_task(self, airflow_metadata: None) -> None:  # noqa: ARG002
-        params = _dag(CONTROLLER).params
+        params = hosting().dag(CONTROLLER).params
         assert set(params) == {"task_id", "parameters", "note"}
         assert params.get_param("task_id").schema["type"] == "integer"
-
-
-def _dag(dag_id: str) -> Any:
-    from airflow.models.dagbag import DBDagBag
-    from airflow.utils.session import create_session
-
-    with create_session() as session:
-        return DBDagBag().get_latest_version_of_dag(dag_id, session=session)
 
 
 class TestGateway:
@@ -87,6 +84,9 @@ class TestGateway:
         first, second = airflow.problems(["zzz", CONTROLLER, "aaa"])
         assert "DAG zzz is missing" in first
         assert "DAG aaa is missing" in second
+
+    def test_how_many_tasks_a_dag_has(self, airflow: Any) -> None:
+        assert airflow.task_counts([*CHAIN, "zzz"]) == dict(zip(CHAIN, (5, 5, 4), strict=True))
 
     def test_a_run_is_made_once(self, airflow: Any, run_id: str) -> None:
         conf = {"task_id": 1, "execution_id": 2}
@@ -137,6 +137,41 @@ class TestGateway:
         assert airflow.states([(CHAIN[0], run_id)])[CHAIN[0], run_id].state == "failed"
         assert not airflow.stop(CHAIN[0], run_id)
 
+    def test_nobody_sees_a_run_half_stopped(self, airflow: Any, run_id: str) -> None:
+        """Its skipped tasks alone would look like a success to the scheduler."""
+        from airflow import settings
+
+        airflow.trigger(CHAIN[0], run_id, {}, "ann")
+        commits: list[str] = []
+
+        def note(_connection: Any) -> None:
+            commits.append("commit")
+
+        listen(settings.engine, "commit", note)
+        try:
+            assert airflow.stop(CHAIN[0], run_id)
+        finally:
+            remove(settings.engine, "commit", note)
+        assert commits == ["commit"]
+        states = Counter(one.state for one in airflow.task_instances(CHAIN[0], run_id))
+        assert states == {hosting().NEVER_RAN: 5}
+
+    def test_a_stop_waits_for_what_the_scheduler_decides(self, airflow: Any, run_id: str) -> None:
+        from airflow import settings
+        from airflow.models.dagrun import DagRun
+
+        airflow.trigger(CHAIN[0], run_id, {}, "ann")
+        with Session(settings.engine) as scheduler, ThreadPoolExecutor(1) as pool, counted() as statements:
+            own = select(DagRun).where(DagRun.run_id == run_id)
+            run = scheduler.scalars(own.with_for_update()).one()
+            stop = pool.submit(airflow.stop, CHAIN[0], run_id)
+            while not any("FOR UPDATE OF dag_run" in statement for statement in statements):
+                assert not stop.done()
+            run.state = "success"
+            scheduler.commit()
+            assert stop.result() is False
+        assert airflow.states([(CHAIN[0], run_id)])[CHAIN[0], run_id].state == "success"
+
     def test_task_instances(self, airflow: Any, run_id: str) -> None:
         airflow.trigger(CHAIN[2], run_id, {}, "ann")
         instances = airflow.task_instances(CHAIN[2], run_id)
@@ -151,6 +186,7 @@ class TestGateway:
         try:
             for call in (
                 lambda: airflow.problems([CONTROLLER]),
+                lambda: airflow.task_counts([CONTROLLER]),
                 lambda: airflow.trigger(CONTROLLER, run_id, {"task_id": 1}, "ann"),
                 lambda: airflow.run_conf(CONTROLLER, run_id),
                 lambda: airflow.states([(CONTROLLER, run_id)]),

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.domain.errors import Conflict, NotFound, SVOpsError

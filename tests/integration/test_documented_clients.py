@@ -13,8 +13,11 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.e2e.test_chain import CHROMIUM
-from tests.integration.live import an_event, eventually, happen, serving
+from tests.hosts import hosting
+from tests.integration.live import Serve, an_event, eventually, happen, serve
+from tests.server import BASE
 
+__all__ = ["serve"]
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
 
 
@@ -34,22 +37,22 @@ def documented_follow() -> Any:
 class Restartable:
     """The API server, which comes back at the same address."""
 
-    def __init__(self, app: Any) -> None:
-        self._app = app
+    def __init__(self, serving: Serve) -> None:
+        self._serve = serving
         self._running = ExitStack()
         self.port = 0
         self.start()
 
     def start(self) -> None:
-        self.port = self._running.enter_context(serving(self._app, self.port))
+        self.port = self._running.enter_context(self._serve(self.port))
 
     def stop(self) -> None:
         self._running.close()
 
 
 @pytest.fixture
-def server(api_server: Any, svops_database: str) -> Iterator[Restartable]:  # noqa: ARG001
-    server = Restartable(api_server)
+def server(serve: Serve, svops_database: str) -> Iterator[Restartable]:  # noqa: ARG001
+    server = Restartable(serve)
     yield server
     server.stop()
 
@@ -77,15 +80,19 @@ def test_the_python_client(server: Restartable, tokens: dict[str, str]) -> None:
 
 
 @pytest.fixture
-def page(server: Restartable, tokens: dict[str, str]) -> Iterator[Page]:
+def page(server: Restartable, api_server: Any) -> Iterator[Page]:
     """A page of the server's, of somebody who is signed in."""
     address = f"http://127.0.0.1:{server.port}"
+    signed_in = hosting().client(api_server, BASE, {})
+    hosting().sign_in(signed_in, "viewer")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=CHROMIUM)
         context = browser.new_context()
-        context.add_cookies([{"name": "_token", "value": tokens["viewer"], "url": address}])
+        context.add_cookies(
+            [{"name": name, "value": value, "url": address} for name, value in signed_in.cookies.items()]
+        )
         page = context.new_page()
-        page.goto(f"{address}/svops/")
+        page.goto(f"{address}/api/v2/nothing")  # SVOps' own answers allow no script to connect
         yield page
         browser.close()
 

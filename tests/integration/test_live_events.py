@@ -24,9 +24,10 @@ from websockets.sync.client import ClientConnection, connect
 
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.errors import Unavailable
-from svops_plugin.presentation.server import application
 from tests.conftest import PostgreSQL, connection
-from tests.integration.live import PATIENCE, an_event, eventually, serving
+from tests.integration.live import PATIENCE, Serve, an_event, eventually, serve
+
+__all__ = ["serve"]
 
 CLIENTS, WRITERS, MOST_AT_ONCE = 3, 3, 40
 
@@ -129,20 +130,26 @@ def database(
 class World:
     """A server that can be restarted, writers, and clients that follow."""
 
-    def __init__(self, cleanup: ExitStack, token: str) -> None:
+    def __init__(self, cleanup: ExitStack, serve: Serve, token: str) -> None:
         self._cleanup = cleanup
+        self._serve = serve
         self._server = cleanup.enter_context(ExitStack())
         self._port = 0
         self.restart()
-        self.followers = [Follower(lambda: f"ws://127.0.0.1:{self._port}/ws", token) for _ in range(CLIENTS)]
+        self.followers = [
+            Follower(lambda: f"ws://127.0.0.1:{self._port}/svops/ws", token) for _ in range(CLIENTS)
+        ]
         self.writers = [Writer(number) for number in range(WRITERS)]
         for thread in (*self.followers, *self.writers):
             cleanup.callback(thread.stop)
 
+    def _address(self) -> str:
+        return f"ws://127.0.0.1:{self._port}/svops/ws"
+
     def restart(self) -> None:
         """End the server with its hub, and start another one."""
         self._server.close()
-        self._port = self._server.enter_context(serving(application()))
+        self._port = self._server.enter_context(self._serve())
 
     def settle(self) -> list[int]:
         """Stop writing, wait until every client has what is in the table, and return that."""
@@ -171,11 +178,11 @@ ACTIONS = st.lists(
 )
 @given(actions=ACTIONS)
 def test_every_client_has_what_the_table_has(
-    actions: list[str], database: str, postgresql: PostgreSQL, tokens: dict[str, str]
+    actions: list[str], database: str, postgresql: PostgreSQL, serve: Serve, tokens: dict[str, str]
 ) -> None:
     """Writers, restarts of the server and of the database, and cut connections in any order."""
     with ExitStack() as cleanup:
-        world = World(cleanup, tokens["viewer"])
+        world = World(cleanup, serve, tokens["viewer"])
         for action in ["wait", *actions, "wait"]:
             if action == "restart":
                 world.restart()
@@ -206,6 +213,7 @@ def killable(airflow_metadata: None, svops_database: str) -> Iterator[Callable[[
         process.wait()
 
 
+@pytest.mark.only_on("airflow3", "Server")
 def test_a_killed_server_loses_nothing(
     killable: Callable[[int], tuple[Any, int]],
     tokens: dict[str, str],

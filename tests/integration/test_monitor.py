@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy import Engine
-from sqlalchemy.event import listen, remove
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.executions import CONTROLLER
@@ -17,26 +15,12 @@ from svops_plugin.application.monitor import Monitor
 from svops_plugin.domain.entities import Execution, Json
 from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.integration.desk import CHAIN, Desk, cause
+from tests.integration.support import counted
 
 
 @pytest.fixture
 def desk(engine: Engine) -> Desk:
     return Desk(engine)
-
-
-@contextmanager
-def counted(engine: Engine) -> Iterator[list[str]]:
-    """Collect the statements that are executed meanwhile."""
-    statements: list[str] = []
-
-    def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(statement)
-
-    listen(engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        remove(engine, "before_cursor_execute", note)
 
 
 def settle(desk: Desk) -> None:
@@ -114,6 +98,30 @@ class TestFollowing:
         desk.monitor.tick()
         assert desk.standing(execution) == ("completed", "completed", ["success"] * 3)
         settle(desk)
+
+    def test_how_many_tasks_there_are_is_known_from_the_first_look(self, desk: Desk) -> None:
+        """Also of a run that the next step has ended before the monitor saw it."""
+        desk.airflow.tasks = dict(zip(CHAIN, (5, 4, 3), strict=True))
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.begin(execution, 1)
+        desk.airflow.set("prepare", execution.step_run_id(1), "success", 5, 5)
+        desk.begin(execution, 2)
+        desk.monitor.tick()
+        progress = [(run.progress_done, run.progress_total) for run in desk.runs(execution)]
+        assert progress == [(5, 5), (0, 4), (0, 3)]
+        settle(desk)
+
+    def test_a_run_whose_task_instances_are_not_made_yet_keeps_what_is_known(self, desk: Desk) -> None:
+        desk.airflow.tasks = dict.fromkeys(CHAIN, 5)
+        execution = desk.execute(desk.new_task())
+        desk.set_controller(execution, "running")
+        desk.monitor.tick()
+        desk.airflow.set("prepare", execution.step_run_id(1), "queued", 0, 0)
+        before = desk.last_event()
+        assert desk.monitor.tick() == []
+        assert desk.events(before) == []
+        assert desk.runs(execution)[0].progress_total == 5
 
     def test_nothing_new_changes_nothing(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())

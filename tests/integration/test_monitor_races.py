@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.domain.errors import Unavailable

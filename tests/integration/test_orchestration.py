@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent
 
 from svops_plugin.application import chain
@@ -21,6 +21,7 @@ from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import RunStatus
 from svops_plugin.orchestration import controller, pipeline
+from svops_plugin.orchestration import step as steps
 from svops_plugin.orchestration.step import ChainStepOperator, controller_run
 from svops_plugin.orchestration.trigger import ChainStepTrigger
 from tests.conftest import OUTPUT
@@ -186,6 +187,30 @@ class TestController:
         assert isinstance(event, TaskSuccessEvent)
         assert states(svops, task_id)[0] == "failed"
 
+    @pytest.mark.parametrize(
+        ("parallelism", "looked"), [("1", 0), ("2", len(steps.LOOKS)), ("0", len(steps.LOOKS))]
+    )
+    def test_no_slot_is_held_while_slots_are_scarce(
+        self,
+        svops: Services,
+        dataset_folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        parallelism: str,
+        looked: int,
+    ) -> None:
+        """With as many chains as slots a step defers at once; with fewer it looks first."""
+        looks: list[str] = []
+        airflow = SimpleNamespace(
+            start_child=lambda *_: True, child_state_in_task=lambda *run: looks.append(run[-1])
+        )
+        monkeypatch.setattr(steps, "host", lambda: airflow)
+        monkeypatch.setattr(steps, "LOOKS", [0.0] * len(steps.LOOKS))
+        monkeypatch.setenv("AIRFLOW__CORE__PARALLELISM", parallelism)
+        task_id = new_task(svops, dataset_folder)
+        with pytest.raises(TaskDeferred):
+            first_step(controllers_run("manual__1", {"task_id": task_id}))
+        assert len(looks) == looked
+
     @pytest.mark.parametrize("position", [1, 2, 3])
     def test_a_step_that_is_repeated_after_the_completion_succeeds(
         self, svops: Services, dataset_folder: Path, position: int
@@ -232,9 +257,9 @@ class TestController:
 
 
 class TestPipelines:
-    def test_a_run_outside_a_chain_says_how_to_start_one(self, svops: Services) -> None:  # noqa: ARG002
+    def test_a_run_by_hand_says_how_to_start_one(self, svops: Services) -> None:  # noqa: ARG002
         run = SimpleNamespace(dag_id=FIRST, run_id="manual__1", conf=None)
-        with pytest.raises(AirflowFailException, match="execute a task instead"):
+        with pytest.raises(AirflowFailException, match="execute a task, or run the DAG's workflow"):
             pipeline.run_pipeline_step("extract_data", dag_run=run)
 
     def test_a_first_step_begins_the_run(self, svops: Services, dataset_folder: Path) -> None:

@@ -6,23 +6,25 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from click.testing import CliRunner
 
-from svops_plugin.application.event_log import EventLog, Retention
+from svops_plugin.application.event_log import EventLog
 from svops_plugin.application.event_ports import HubRow, Topic
+from svops_plugin.application.housekeeping import Housekeeper, Retention
+from svops_plugin.application.ports import Query
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.errors import InvalidInput, PermissionDenied
+from svops_plugin.domain.metrics import untold
+from svops_plugin.domain.notifications import DeliveryStatus, NotificationConfig, NotificationDelivery
 from svops_plugin.domain.permissions import OPERATOR, Actor
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from svops_plugin.infrastructure.storage import ConfinedPaths
 from svops_plugin.presentation.cli import main
 from tests.integration.live import an_event, happen
 from tests.integration.support import ok, problem
-
-if TYPE_CHECKING:
-    from starlette.testclient import TestClient
 
 Transactions = Callable[[], SqlUnitOfWork]
 VIEWER = Actor(7, "viewer", frozenset({"Viewer"}))
@@ -37,6 +39,16 @@ def write(transactions: Transactions, *ages: float) -> list[int]:
     return [event.id for event in events]
 
 
+def retention(transactions: Transactions) -> Retention:
+    keeper = Housekeeper(transactions, ConfinedPaths([], []), untold)
+    return Retention(transactions, keeper, {"event": 30, "notification_delivery": 30})
+
+
+def purge(transactions: Transactions) -> int:
+    """Delete what is too old, and return how many events that were."""
+    return retention(transactions).purge()["event"]
+
+
 def kept(transactions: Transactions) -> list[int]:
     return [event.id for event in EventLog(transactions).after(OPERATOR, 0, 100, Topic()).events]
 
@@ -44,41 +56,60 @@ def kept(transactions: Transactions) -> list[int]:
 class TestRetention:
     def test_what_is_too_old_goes(self, transactions: Transactions) -> None:
         made = write(transactions, 40, 31, 29, 0)
-        assert Retention(transactions, 30).purge() == 2
+        assert purge(transactions) == 2
         assert kept(transactions) == made[2:]
-        assert Retention(transactions, 30).purge() == 0
+        assert purge(transactions) == 0
 
     def test_the_newest_stays_so_that_ids_go_on(self, transactions: Transactions) -> None:
         made = write(transactions, 40, 39)
-        assert Retention(transactions, 30).purge() == 1
+        assert purge(transactions) == 1
         assert kept(transactions) == made[1:]
         (next_id,) = write(transactions, 0)
         assert next_id > made[1]
 
+    def test_deliveries_go_with_their_events_unless_they_are_on_their_way(
+        self, transactions: Transactions
+    ) -> None:
+        old = utcnow() - timedelta(days=40)
+        with transactions() as uow:
+            config = uow.notification_configs.add(NotificationConfig(name="c", channel="webhook"))
+            uow.deliveries.add_missing(
+                [
+                    NotificationDelivery(
+                        config_id=config.id, event_id=number, event_type="t", status=status, created_at=old
+                    )
+                    for number, status in enumerate(DeliveryStatus)
+                ]
+            )
+        purge(transactions)
+        with transactions() as uow:
+            (kept,) = uow.deliveries.page(Query()).items
+        assert kept.status is DeliveryStatus.PENDING
+
     def test_what_is_kept_has_no_gaps(self, transactions: Transactions) -> None:
         """An old event behind a young one, as after a clock was set back, stays."""
         made = write(transactions, 40, 1, 40, 0)
-        assert Retention(transactions, 30).purge() == 1
+        assert purge(transactions) == 1
         assert kept(transactions) == made[1:]
 
     def test_of_an_empty_outbox(self, transactions: Transactions) -> None:
-        assert Retention(transactions, 30).purge() == 0
+        assert purge(transactions) == 0
 
     def test_one_process_an_hour(self, transactions: Transactions) -> None:
-        first, second = Retention(transactions, 30), Retention(transactions, 30)
+        first, second = retention(transactions), retention(transactions)
         assert [one._is_due() for one in (first, second, first)] == [True, False, False]
 
     def test_a_stop_ends_it_between_transactions(self, transactions: Transactions) -> None:
         write(transactions, 40, 40)
         stop = threading.Event()
         stop.set()
-        assert Retention(transactions, 30).purge(stop) == 0
+        assert retention(transactions).purge(stop) == {"event": 0, "notification_delivery": 0}
 
 
 class TestReading:
     def test_it_tells_what_is_not_kept_any_more(self, transactions: Transactions) -> None:
         made = write(transactions, 40, 40, 0)
-        Retention(transactions, 30).purge()
+        purge(transactions)
         log = EventLog(transactions)
         resyncs = {since: log.after(VIEWER, since, 10, Topic()).resync for since in (0, *made)}
         assert resyncs == {0: False, made[0]: True, made[1]: False, made[2]: False}
@@ -121,8 +152,20 @@ def test_hubs_that_are_silent_are_forgotten(transactions: Transactions) -> None:
         assert uow.hubs.alive(now - timedelta(days=1)) == []
 
 
+def test_the_newest_first(transactions: Transactions) -> None:
+    made = write(transactions, 3, 2, 1)
+    log = EventLog(transactions)
+    newest = log.before(OPERATOR, None, 2, Topic())
+    assert ([event.id for event in newest.events], newest.complete) == ([made[2], made[1]], False)
+    older = log.before(OPERATOR, made[1], 2, Topic())
+    assert ([event.id for event in older.events], older.complete) == ([made[0]], True)
+    assert log.before(OPERATOR, None, 2, Topic(task_id=99)).events == []
+    with pytest.raises(PermissionDenied):
+        log.before(VIEWER, None, 2, Topic(user_id=8))
+
+
 class TestRest:
-    def test_a_poller_gets_everything(self, viewer: TestClient) -> None:
+    def test_a_poller_gets_everything(self, viewer: httpx.Client) -> None:
         made, found, answer = happen(*(an_event(number) for number in range(5))), [], {"last_event_id": 0}
         while not answer.get("complete"):
             answer = ok(viewer.get("events", params={"since": answer["last_event_id"], "limit": 2}))
@@ -130,10 +173,10 @@ class TestRest:
         assert found == made
         assert (answer["last_event_id"], answer["resync"]) == (made[-1], False)
 
-    def test_filters(self, viewer: TestClient, admin: TestClient) -> None:
+    def test_filters(self, viewer: httpx.Client, admin: httpx.Client) -> None:
         made = happen(an_event(task_id=1), an_event(workflow_id=2), an_event(user_id=3))
 
-        def found(client: TestClient, **filters: int | str) -> list[int]:
+        def found(client: httpx.Client, **filters: int | str) -> list[int]:
             return [item["id"] for item in ok(client.get("events", params=filters))["items"]]
 
         assert found(viewer, task_id=1) == made[:1]
@@ -153,13 +196,29 @@ class TestRest:
             {"task_id": 0},
         ],
     )
-    def test_bad_input(self, viewer: TestClient, query: dict[str, int | str]) -> None:
+    def test_bad_input(self, viewer: httpx.Client, query: dict[str, int | str]) -> None:
         assert problem(viewer.get("events", params=query), 422)["errors"].keys() == query.keys()
 
-    def test_an_unknown_workflow_id(self, viewer: TestClient) -> None:
+    def test_an_unknown_workflow_id(self, viewer: httpx.Client) -> None:
         problem(viewer.get("events", params={"workflow_id": "x"}), 404)
 
-    def test_nobody_may(self, nobody: TestClient) -> None:
+    def test_leafing_back(self, viewer: httpx.Client) -> None:
+        made, asked = (
+            happen(*(an_event(task_id=number % 2) for number in range(6))),
+            {"task_id": 1, "limit": 2},
+        )
+        first = ok(viewer.get("events", params={**asked, "newest_first": True}))
+        assert [item["id"] for item in first["items"]] == [made[5], made[3]]
+        assert (first["complete"], first["resync"], first["last_event_id"]) == (False, False, made[5])
+        second = ok(viewer.get("events", params={**asked, "newest_first": True, "before": made[3]}))
+        assert [item["id"] for item in second["items"]] == [made[1]]
+        assert second["complete"] is True
+
+    @pytest.mark.parametrize("query", [{"before": 0}, {"before": "x"}, {"newest_first": "maybe"}])
+    def test_bad_places_to_leaf_back_from(self, viewer: httpx.Client, query: dict[str, int | str]) -> None:
+        assert problem(viewer.get("events", params=query), 422)["errors"].keys() == query.keys()
+
+    def test_nobody_may(self, nobody: httpx.Client) -> None:
         problem(nobody.get("events"), 401)
 
 

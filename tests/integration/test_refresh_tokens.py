@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.auth import AuthService, Tokens
 from svops_plugin.application.ports import Account
@@ -63,7 +64,7 @@ def test_a_token_is_spent_for_a_new_pair(auth: AuthService) -> None:
     second = auth.refresh(first.refresh_token)
     third = auth.refresh(second.refresh_token)
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
-    assert (third.user.id, third.user.username, third.expires_in) == (12, "ann", 60)
+    assert (third.account.id, third.account.username, third.expires_in) == (12, "ann", 60)
 
 
 def test_a_spent_token_ends_its_family_and_no_other(auth: AuthService) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import URL, Engine, func, select
+from sqlalchemy import func, select
+from sqlalchemy.engine import URL, Engine
 
 from svops_plugin.bootstrap import Services
 from svops_plugin.domain.errors import ConfigurationProblem, Unavailable

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.ports import Query
 from svops_plugin.domain.entities import (
@@ -303,6 +304,7 @@ class TestRows:
                     )
                 )
                 assert [active.id for active in uow.executions.active()] == [execution.id]
+                assert uow.executions.under_way() == 1
                 if attempt == 1:
                     uow.executions.move(execution, ExecutionStatus.FAILED)
             assert uow.executions.attempts(task.id) == 2

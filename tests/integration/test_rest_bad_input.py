@@ -10,8 +10,9 @@ import pytest
 from httpx import Client
 
 from tests.conftest import DATA, OUTPUT
-from tests.integration.conftest import BASE
+from tests.hosts import hosting
 from tests.integration.support import is_empty, problem, status
+from tests.server import BASE
 
 
 class TestPaths:
@@ -68,6 +69,32 @@ class TestPaths:
         assert set(problem(admin.put(f"tasks/{task_id}", json={"log_out_path": "/etc"}), 422)["errors"]) == {
             "log_out_path"
         }
+
+    @pytest.mark.parametrize(
+        ("place", "field"),
+        [
+            ("path", "dataset"),
+            ("gt_path", "dataset"),
+            ("log_out_path", "log_out_path"),
+            ("video_out_path", "video_out_path"),
+        ],
+    )
+    def test_a_link_that_was_swapped_in_since(
+        self, *, admin: Client, dataset_id: int, task_id: int, dataset_folder: Path, place: str, field: str
+    ) -> None:
+        output = OUTPUT / dataset_folder.name
+        output.mkdir()
+        truth = dataset_folder / "truth.csv"
+        truth.write_text("sample,label\na,x\nb,y\nc,x\nd,y\n")
+        swapped = {"path": dataset_folder, "gt_path": truth}.get(place, output)
+        kept = f"datasets/{dataset_id}" if field == "dataset" else f"tasks/{task_id}"
+        assert admin.put(kept, json={place: str(swapped)}).status_code == 200
+        swapped.rename(f"{swapped}-aside")
+        swapped.symlink_to("/etc/hostname" if place == "gt_path" else "/etc")
+        answer = problem(admin.post(f"tasks/{task_id}/execute", json={}), 422)
+        assert set(answer["errors"]) == {field}
+        assert "outside the allowed folders" in answer["detail"]
+        assert status(admin, task_id) == "pending"
 
     def test_roots_that_were_never_set(
         self,
@@ -152,7 +179,7 @@ class TestUnknown:
         body = {} if method in {"PUT", "POST"} else None
         assert number in problem(admin.request(method, path.format(number), json=body), 404)["detail"]
 
-    @pytest.mark.parametrize("root", ["/svops/api/v1", "/pluginsv2/svops/api/v1"])
+    @pytest.mark.parametrize("root", hosting().ROOTS)
     @pytest.mark.parametrize(
         "path",
         [
@@ -174,7 +201,7 @@ class TestUnknown:
     def test_paths_beside_the_api(self, admin: Client, path: str) -> None:
         assert "/svops/api/v1" in problem(admin.get(f"{BASE}{path}"), 404)["detail"]
 
-    @pytest.mark.parametrize("root", ["/svops/api/v1", "/pluginsv2/svops/api/v1"])
+    @pytest.mark.parametrize("root", hosting().ROOTS)
     @pytest.mark.parametrize(
         ("method", "path", "allowed"),
         [
@@ -192,4 +219,20 @@ class TestUnknown:
         for end in ("", "/"):
             answer = admin.request(method, f"{BASE}{root}/{path}{end}")
             assert path in problem(answer, 405)["detail"]
+            assert set(answer.headers["allow"].split(", ")) == allowed
+
+    @pytest.mark.parametrize("root", hosting().ROOTS)
+    @pytest.mark.parametrize(
+        ("path", "allowed"),
+        [
+            ("tasks/1", {"GET", "HEAD", "PUT", "DELETE", "OPTIONS"}),
+            ("auth/login", {"POST", "OPTIONS"}),
+            ("nothing", {"OPTIONS"}),
+        ],
+    )
+    def test_which_methods_a_path_takes(
+        self, *, nobody: Client, root: str, path: str, allowed: set[str]
+    ) -> None:
+        for end in ("", "/"):
+            answer = nobody.options(f"{BASE}{root}/{path}{end}")
             assert set(answer.headers["allow"].split(", ")) == allowed

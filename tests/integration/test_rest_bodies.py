@@ -8,8 +8,8 @@ import pytest
 from httpx import Client
 
 from tests.conftest import OUTPUT
-from tests.integration.conftest import Clients
 from tests.integration.support import is_empty, problem, status
+from tests.server import Clients
 
 
 def dumps(body: Any) -> str:
@@ -81,6 +81,8 @@ class TestBodies:
             ("branch_name", "x" * 256),
             ("commit_id", 5),
             ("build_config_customized", "perhaps"),
+            ("build_config_customized", "true"),
+            ("video_out_enabled", 0),
             ("build_config_custom_conf", []),
             ("build_config_custom_conf", "x"),
             ("build_config_custom_ini", None),

@@ -10,9 +10,11 @@ from httpx import Client
 from sqlalchemy import update
 
 from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.bootstrap import host
 from tests.integration.support import problem, status
 
 SECOND = "ml_training_pipeline"
+GONE, IS_GONE = host().DagRuns.gone
 
 
 class TestConflicts:
@@ -80,7 +82,7 @@ class TestChain:
         from airflow.utils.session import create_session
 
         changed: dict[str, dict[str, Any]] = {}
-        good = {"is_paused": False, "is_stale": False, "has_import_errors": False}
+        good = {"is_paused": False, "has_import_errors": False, GONE: not IS_GONE}
 
         def write(dag_id: str, **values: Any) -> None:
             with create_session() as session:
@@ -101,7 +103,7 @@ class TestChain:
         ("values", "said"),
         [
             ({"is_paused": True}, "is paused"),
-            ({"is_stale": True}, "is missing"),
+            ({GONE: IS_GONE}, "is missing"),
             ({"has_import_errors": True}, "import errors"),
         ],
     )
@@ -120,7 +122,7 @@ class TestChain:
         assert f"DAG {dag_id} " in answer["detail"]
         assert said in answer["detail"]
         assert status(admin, task_id) == "pending"
-        dag_model(dag_id, is_paused=False, is_stale=False, has_import_errors=False)
+        dag_model(dag_id, is_paused=False, has_import_errors=False, **{GONE: not IS_GONE})
         assert admin.post(f"tasks/{task_id}/execute", json={}).status_code == 201
 
     def test_a_chain_of_dags_that_nobody_has(
@@ -138,7 +140,7 @@ class TestChain:
         self, admin: Client, task_id: int, dag_model: Callable[..., None]
     ) -> None:
         dag_model(CONTROLLER, is_paused=True)
-        dag_model(SECOND, is_stale=True)
+        dag_model(SECOND, **{GONE: IS_GONE})
         answer = problem(admin.post(f"tasks/{task_id}/execute", json={}), 422)
         assert len(answer["errors"]["chain"]) == 2
         assert CONTROLLER in answer["detail"]

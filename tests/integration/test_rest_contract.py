@@ -11,9 +11,10 @@ from httpx import Client
 
 from svops_plugin.application.executions import CONTROLLER
 from tests.conftest import OUTPUT
-from tests.integration.conftest import BASE, PASSWORD, Clients
+from tests.hosts import hosting
 from tests.integration.contract import CHAIN, DATASET, TOKENS, USER
 from tests.integration.support import is_time, ok, problem
+from tests.server import BASE, PASSWORD, Clients
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def task(admin: Client, dataset: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestAddresses:
-    @pytest.mark.parametrize("root", ["/svops/api/v1", "/pluginsv2/svops/api/v1"])
+    @pytest.mark.parametrize("root", hosting().ROOTS)
     @pytest.mark.parametrize("end", ["", "/"])
     def test_both_addresses_with_and_without_slash(
         self, admin: Client, dataset: dict[str, Any], root: str, end: str
@@ -45,7 +46,7 @@ class TestAddresses:
         again = {name: dataset[name] for name in ("name", "path", "data_type")}
         ok(admin.post(f"{BASE}{root}/datasets{end}", json=again), 201)
 
-    @pytest.mark.parametrize("root", ["/svops/api/v1", "/pluginsv2/svops/api/v1"])
+    @pytest.mark.parametrize("root", hosting().ROOTS)
     @pytest.mark.parametrize("end", ["", "/"])
     def test_actions_with_and_without_slash(
         self, admin: Client, task: dict[str, Any], root: str, end: str
@@ -56,13 +57,11 @@ class TestAddresses:
 
     def test_below_a_base_path(self, api_server: Any, svops_database: str, tokens: dict[str, str]) -> None:  # noqa: ARG002
         """As behind a proxy, where [api] base_url has a path."""
-        from starlette.testclient import TestClient
-
-        below = TestClient(api_server, base_url=BASE, root_path="/air/flow")
         headers = {"Authorization": f"Bearer {tokens['admin']}"}
-        for root in ("/svops/api/v1", "/pluginsv2/svops/api/v1"):
-            assert ok(below.get(f"/air/flow{root}/tasks", headers=headers))["total"] == 0
-            problem(below.get(f"/air/flow{root}/nothing", headers=headers), 404)
+        below = hosting().client(api_server, BASE, headers, "/air/flow")
+        for root in hosting().ROOTS:
+            assert ok(below.get(f"/air/flow{root}/tasks"))["total"] == 0
+            problem(below.get(f"/air/flow{root}/nothing"), 404)
 
 
 class TestAuth:
@@ -85,6 +84,7 @@ class TestAuth:
         me = ok(nobody.get("auth/me", headers={"Authorization": f"Bearer {body['access_token']}"}))
         assert {name: me[name] for name in body["user"]} == body["user"]
 
+    @pytest.mark.only_on("airflow3", "Access tokens")
     def test_the_token_serves_airflows_own_api_too(self, nobody: Client) -> None:
         token = self.login(nobody)["access_token"]
         answer = nobody.get(f"{BASE}/api/v2/dags", headers={"Authorization": f"Bearer {token}"})
@@ -112,10 +112,7 @@ class TestAuth:
         assert "execute" in ok(client("user").get("auth/me"))["permissions"]["task"]
 
     def test_the_id_of_a_user_is_airflows(self, admin: Client) -> None:
-        from airflow.api_fastapi.app import get_auth_manager
-
-        manager: Any = get_auth_manager()
-        assert ok(admin.get("auth/me"))["id"] == manager.security_manager.find_user("admin").id
+        assert ok(admin.get("auth/me"))["id"] == hosting().users().find_user("admin").id
 
 
 class TestDatasets:

@@ -11,7 +11,9 @@ from httpx import Client
 
 from svops_plugin.application.tasks import TaskService
 from tests.conftest import OUTPUT, PostgreSQL, connection
+from tests.hosts import hosting
 from tests.integration.support import at_once, problem
+from tests.server import BASE
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ class TestDatabaseDown:
     def test_signing_in(
         self, nobody: Client, admin: Client, postgresql: PostgreSQL, svops_database: str
     ) -> None:
-        from tests.integration.conftest import PASSWORD
+        from tests.server import PASSWORD
 
         credentials = {"username": "admin", "password": PASSWORD}
         token = nobody.post("auth/login", json=credentials).json()["refresh_token"]
@@ -126,8 +128,9 @@ class TestDefects:
         assert admin.get("datasets").status_code == 200
 
     @pytest.mark.usefixtures("defect")
-    def test_at_the_other_address(self, admin: Client) -> None:
-        problem(admin.get("http://svops.example/pluginsv2/svops/api/v1/tasks"), 500)
+    @pytest.mark.parametrize("root", hosting().ROOTS)
+    def test_at_every_address(self, admin: Client, root: str) -> None:
+        problem(admin.get(f"{BASE}{root}/tasks"), 500)
 
 
 def test_many_requests_at_once(admin: Client, task_id: int) -> None:

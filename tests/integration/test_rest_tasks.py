@@ -11,9 +11,9 @@ from httpx import Client
 from svops_plugin.application.controller import ControllerRun
 from svops_plugin.application.executions import CONTROLLER
 from tests.conftest import OUTPUT
-from tests.integration.conftest import BASE
+from tests.hosts import hosting
 from tests.integration.contract import CHAIN, CONFIGURATION, RUN, STATUS, TASK
-from tests.integration.support import is_time, ok, problem
+from tests.integration.support import in_airflow, is_time, ok, problem
 
 
 @pytest.fixture
@@ -157,9 +157,9 @@ class TestExecute:
     def test_airflow_has_the_controllers_run(self, admin: Client, task: dict[str, Any]) -> None:
         answer = ok(admin.post(f"tasks/{task['id']}/execute", json={}), 201)
         run_id = answer["workflow_runs"][0]["external_trigger_id"].rsplit("__", 1)[0]
-        run = ok(admin.get(f"{BASE}/api/v2/dags/{CONTROLLER}/dagRuns/{run_id}"))
-        assert run["conf"] == {"task_id": task["id"], "execution_id": answer["execution_id"]}
-        assert (run["state"], run["triggering_user_name"]) == ("queued", "admin")
+        run = in_airflow(CONTROLLER, run_id)
+        assert run.conf == {"task_id": task["id"], "execution_id": answer["execution_id"]}
+        assert (run.state, run.username) == ("queued", hosting().BY_HAND)
 
     def test_the_status_before(self, admin: Client, task: dict[str, Any]) -> None:
         answer = ok(admin.get(f"tasks/{task['id']}/status"))
@@ -180,6 +180,28 @@ class TestExecute:
         assert answer["total_workflow_runs"] == 3
         shown = ok(admin.get(f"tasks/{task['id']}"))
         assert (shown["status"], shown["last_execution_id"]) == ("running", started["execution_id"])
+
+    def test_how_several_stand(self, admin: Client, task: dict[str, Any]) -> None:
+        body = {"name": "other", "customer": "c", "log_out_path": str(OUTPUT)}
+        other = ok(admin.post("tasks", json=body), 201)["id"]
+        ok(admin.post(f"tasks/{task['id']}/execute", json={}), 201)
+        answer = ok(admin.get("tasks/standing", params={"ids": f"{other},99,{task['id']}"}))
+        alone = [ok(admin.get(f"tasks/{number}/status")) for number in (other, task["id"])]
+        assert answer["items"] == alone
+        assert [item["created_at"] is None for item in alone] == [True, False]
+        assert alone[0]["estimate"] == {
+            "seconds": None,
+            "steps": [
+                {"dag_id": dag_id, "seconds": None, "runs": 0, "same_dataset": False} for dag_id in CHAIN
+            ],
+        }
+        since = {"since": answer["last_event_id"]}
+        assert ok(admin.get("events", params=since))["items"] == []
+
+    @pytest.mark.parametrize("ids", [None, "", "x", "1,1", "1 2", ",".join(map(str, range(1, 502)))])
+    def test_bad_ids(self, admin: Client, ids: str | None) -> None:
+        asked = {} if ids is None else {"ids": ids}
+        assert set(problem(admin.get("tasks/standing", params=asked), 422)["errors"]) == {"ids"}
 
     def test_the_status_after_a_failure(self, admin: Client, task: dict[str, Any]) -> None:
         from svops_plugin.bootstrap import services
@@ -207,8 +229,8 @@ class TestExecute:
 
         started = ok(admin.post(f"tasks/{task['id']}/execute", json={}), 201)
         first = started["workflow_runs"][0]
-        conf = {"execution_id": started["execution_id"], "workflow_run_id": int(first["id"].split("_")[1])}
-        services().tracker(conf).log_metric("accuracy", 0.97, None)
+        tracker = services().tracker(first["dag_id"], first["external_trigger_id"])
+        tracker.log_metric("accuracy", 0.97, None)
         services().controller.complete(first["external_trigger_id"].rsplit("__", 1)[0])
         shown = ok(admin.get(f"tasks/{task['id']}"))
         assert shown["status"] == "completed"

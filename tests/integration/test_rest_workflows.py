@@ -8,12 +8,17 @@ from typing import Any
 import pytest
 from httpx import Client
 
+from svops_plugin.bootstrap import host, services
 from tests.conftest import OUTPUT
-from tests.integration.conftest import BASE, Clients
-from tests.integration.contract import RUN, STATUS
+from tests.hosts import hosting
+from tests.integration.contract import CHAIN, RUN, STATUS
 from tests.integration.support import at_once, is_time, ok, problem
+from tests.server import BASE, Clients
 
-WORKFLOW = {"id", "name", "description", "dag_id", "is_active", "created_at", "updated_at", "created_by_id"}
+WORKFLOW = {"id", "name", "description", "dag_id", "is_active", "created_at", "updated_at"} | {
+    "created_by_id",
+    "created_by",
+}
 DAG = "simple_workflow_example"
 
 
@@ -126,6 +131,28 @@ class TestWorkflows:
     def test_ids_that_nothing_has(self, user: Client, path: str) -> None:
         problem(user.get(f"workflows/{path}"), 404)
 
+    def test_the_dags_that_can_be_registered(self, client: Clients, user: Client) -> None:
+        before = ok(user.get("workflows/dags"))
+        known = [*CHAIN, "svops_controller", "svops_doctor"]
+        assert [one["dag_id"] for one in before["items"]] == sorted(known)
+        assert before["items"][0].keys() == {"dag_id", "description", "is_paused", "is_broken"}
+        made = ok(user.post("workflows", json={"name": "n", "dag_id": DAG}), 201)
+        page = ok(user.get("workflows/dags", params={"q": "PIPE", "limit": 1, "order_by": "-dag_id"}))
+        assert (page["total"], [one["dag_id"] for one in page["items"]]) == (2, [CHAIN[1]])
+        assert ok(user.get("workflows/dags", params={"q": DAG}))["items"] == []
+        assert ok(user.get("workflows/dags", params={"q": "%"}))["total"] == 0
+        assert made["dag_id"] == DAG
+        problem(user.get("workflows/dags", params={"order_by": "description"}), 422)
+        problem(client("viewer").get("workflows/dags"), 403)
+
+    def test_what_a_run_can_be_given(self, user: Client, workflow: dict[str, Any]) -> None:
+        assert ok(user.get(f"workflows/{workflow['id']}/params"))["items"] == []
+        made = ok(user.post("workflows", json={"name": "c", "dag_id": "svops_controller"}), 201)
+        found = ok(user.get(f"workflows/{made['id']}/params"))["items"]
+        task_id = next(one for one in found if one["name"] == "task_id")
+        assert (task_id["value"], task_id["schema"]["minimum"]) == (None, 1)
+        problem(user.get("workflows/wf_99/params"), 404)
+
     def test_viewers_only_look(self, viewer: Client, workflow: dict[str, Any]) -> None:
         assert viewer.get("workflows").status_code == 200
         problem(viewer.post("workflows", json={"name": "n", "dag_id": DAG}), 403)
@@ -167,20 +194,86 @@ class TestRuns:
             "log_url",
         }
         assert run["external_trigger_id"] in shown["graph_url"]
+        assert (shown["metrics"], shown["artifacts"]) == ([], [])
         listed = ok(user.get(f"workflows/{workflow['id']}/runs", params={"status": "queued"}))
         assert [item["id"] for item in listed["items"]] == [run["id"]]
-        in_airflow = user.get(f"{BASE}/api/v2/dags/{DAG}/dagRuns/{run['external_trigger_id']}")
-        assert ok(in_airflow)["conf"]["x"] == 1
+        conf = host().DagRuns().run_conf(DAG, run["external_trigger_id"])
+        assert conf["x"] == 1
+
+    def test_what_a_run_measured_and_left(
+        self, user: Client, workflow: dict[str, Any], task_id: int, dataset_folder: Path
+    ) -> None:
+        runs = f"workflows/{workflow['id']}/runs"
+        run = ok(user.post(runs, json={"task_id": task_id}), 201)
+        tracker = services().tracker(DAG, run["external_trigger_id"])
+        tracker.log_metric("accuracy", 0.75, 3)
+        tracker.log_artifact(dataset_folder / "labels.csv", "labels", "text/csv")
+        shown = ok(user.get(f"{runs}/{run['id']}"))
+        assert shown["metrics"] == [{"name": "accuracy", "value": 0.75, "step": 3}]
+        path = dataset_folder / "labels.csv"
+        assert shown["artifacts"] == [
+            {
+                "name": "labels",
+                "path": str(path),
+                "media_type": "text/csv",
+                "size": path.stat().st_size,
+                "url": f"{hosting().ROOTS[0]}/{runs}/{run['id']}/artifacts/labels",
+            }
+        ]
+
+    def test_the_files_that_a_run_left(
+        self, client: Clients, user: Client, workflow: dict[str, Any], task_id: int, tmp_path: Path
+    ) -> None:
+        runs = f"workflows/{workflow['id']}/runs"
+        run = ok(user.post(runs, json={"task_id": task_id}), 201)
+        tracker = services().tracker(DAG, run["external_trigger_id"])
+        file = OUTPUT / f"{tmp_path.name}.html"
+        for path in (file, tmp_path / "secret"):
+            path.write_bytes(b"<script>")
+            tracker.log_artifact(path, path.name, "text/html")
+        (left,) = (
+            one for one in ok(user.get(f"{runs}/{run['id']}"))["artifacts"] if one["name"] == file.name
+        )
+        answer = client("viewer").get(f"{BASE}{left['url']}", params={"download": "true"})
+        assert (answer.status_code, answer.content) == (200, b"<script>")
+        assert answer.headers["content-security-policy"].startswith("sandbox;")
+        assert answer.headers["content-disposition"] == f"attachment; filename={file.name}"
+        problem(client(None).get(f"{BASE}{left['url']}"), 401)
+        files = f"{runs}/{run['id']}/artifacts"
+        assert "output_roots" in problem(user.get(f"{files}/secret"), 403)["detail"]
+        problem(user.get(f"{files}/nothing"), 404)
+        problem(user.get(f"{runs}/run_{int(run['id'][4:]) + 1}/artifacts/{file.name}"), 404)
+        file.unlink()
+        problem(user.get(f"{BASE}{left['url']}"), 410)
+
+    def test_for_a_task_of_somebody_else(self, client: Clients, task_id: int) -> None:
+        other = client("other")
+        workflow = ok(other.post("workflows", json={"name": "mine", "dag_id": DAG}), 201)
+        problem(other.post(f"workflows/{workflow['id']}/runs", json={"task_id": task_id}), 403)
+        ok(other.post(f"workflows/{workflow['id']}/runs", json={}), 201)
 
     def test_stop_and_retry(self, user: Client, workflow: dict[str, Any]) -> None:
         runs = f"workflows/{workflow['id']}/runs"
         run = ok(user.post(runs, json={"parameters": {"x": 1}}), 201)
         problem(user.post(f"{runs}/{run['id']}/control", json={"action": "retry"}), 409)
-        stopped = ok(user.post(f"{runs}/{run['id']}/control", json={"action": "stop"}))
-        assert (stopped["id"], stopped["status"]) == (run["id"], "cancelled")
-        again = ok(user.post(f"{runs}/{run['id']}/control", json={"action": "retry"}))
+        stopped = ok(user.post(f"{runs}/{run['id']}/control", json={"action": "stop", "note": "too slow"}))
+        assert (stopped["id"], stopped["status"], stopped["note"]) == (run["id"], "cancelled", "too slow")
+        again = ok(user.post(f"{runs}/{run['id']}/control", json={"action": "retry", "note": "once more"}))
         assert again["id"] != run["id"]
-        assert again["configuration"]["parameters"] == {"x": 1}
+        assert (again["configuration"]["parameters"], again["note"]) == ({"x": 1}, "once more")
+
+    def test_stop_and_retry_a_step_of_a_chain(self, user: Client, task_id: int) -> None:
+        started = ok(user.post(f"tasks/{task_id}/execute", json={"note": "first"}), 201)
+        step = started["workflow_runs"][1]
+        path = f"workflows/{step['workflow_id']}/runs/{step['id']}/control"
+        stopped = ok(user.post(path, json={"action": "stop", "note": "too slow"}))
+        assert (stopped["status"], stopped["note"]) == ("skipped", "too slow")
+        assert ok(user.post(path, json={"action": "retry"}))["note"] == "first"
+        ok(user.post(f"tasks/{task_id}/stop"))
+        step = ok(user.get(f"tasks/{task_id}/status"))["workflow_runs"][1]
+        path = f"workflows/{step['workflow_id']}/runs/{step['id']}/control"
+        again = ok(user.post(path, json={"action": "retry", "note": "once more"}))
+        assert (again["position"], again["note"]) == (2, "once more")
 
     @pytest.mark.parametrize(
         "body", [{}, {"action": "explode"}, {"action": None}, {"action": "stop", "more": 1}]

@@ -7,13 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.controller import Step
 from svops_plugin.application.executions import CONTROLLER, Once, Standing
 from svops_plugin.domain.entities import Execution, Task
-from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from svops_plugin.domain.errors import Conflict, Gone, InvalidInput, NotFound, PermissionDenied
 from svops_plugin.domain.permissions import OPERATOR, Actor
+from tests.conftest import OUTPUT
 from tests.integration.desk import Desk, cause
 from tests.integration.support import at_once
 
@@ -112,6 +113,35 @@ class TestStop:
             desk.step(execution.run_name, 1)
         desk.controller.fail(execution.run_name, cause("prepare"))
         assert desk.standing(execution) == ("cancelled", "cancelled", ["skipped"] * 3)
+
+    def test_a_step_that_finds_a_stop_knows_that_the_one_before_succeeded(self, desk: Desk) -> None:
+        """Its task fails, and its callback may be the first to end the execution."""
+        execution = self.stopped_before_the_second(desk)
+        desk.controller.fail(execution.run_name, cause("train"), position=2)
+        assert desk.standing(execution) == ("cancelled", "cancelled", ["success", "skipped", "skipped"])
+        with desk.transactions() as uow:
+            task = uow.tasks.get(execution.task_id)
+        assert task is not None
+        again = retry(desk, task)
+        assert desk.states(again) == ["reused", "queued", "queued"]
+
+    def test_a_step_of_another_chain_knows_nothing_of_the_one_before(self, desk: Desk) -> None:
+        execution = self.stopped_before_the_second(desk)
+        desk.chain = ("report", "train")
+        desk.controller.fail(execution.run_name, cause("train"), position=2)
+        assert desk.states(execution) == ["cancelled", "skipped", "skipped"]
+
+    def stopped_before_the_second(self, desk: Desk) -> Execution:
+        """Return an execution that is to be stopped, and of which the second step has just been refused."""
+        execution = desk.execute(desk.new_task())
+        desk.begin(execution, 1)
+        desk.airflow.set("prepare", execution.step_run_id(1), "success")
+        desk.airflow.down = True
+        desk.service.stop(OPERATOR, execution.task_id)
+        desk.airflow.down = False
+        with pytest.raises(Conflict, match="was stopped by"):
+            desk.step(execution.run_name, 2)
+        return execution
 
     def test_again_changes_nothing(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
@@ -219,15 +249,18 @@ class TestRetry:
 
     def test_a_retry_of_a_retry(self, desk: Desk) -> None:
         task = desk.new_task()
-        self.failed_in(desk, 2, task)
+        first = self.failed_in(desk, 2, task)
         second = retry(desk, task)
         desk.begin(second, 2)
         desk.begin(second, 3)
         desk.controller.fail(second.run_name, cause("report"))
-        assert desk.states(retry(desk, task)) == ["reused", "reused", "queued"]
+        third = retry(desk, task)
+        assert desk.states(third) == ["reused", "reused", "queued"]
+        took_from = [desk.step(third.run_name, position).reused_from for position in (1, 2)]
+        assert took_from == [first.output_path, second.output_path]
 
     def test_artifacts_of_reused_steps_are_the_new_attempts(self, desk: Desk, tmp_path: Path) -> None:
-        task = desk.new_task(log_out_path=str(tmp_path))
+        task = desk.new_task(log_out_path=str(OUTPUT / tmp_path.name))
         first = desk.execute(task)
         report = Path(first.output_path) / "prepare" / "profile.json"
         report.parent.mkdir(parents=True)
@@ -239,6 +272,14 @@ class TestRetry:
         with desk.transactions() as uow:
             (artifact,) = uow.tracking.artifacts(second.id)
         assert artifact.path == f"{second.output_path}/prepare/profile.json"
+        desk.service.stop(OPERATOR, task.id)  # before anything has been copied
+        third = retry(desk, task)
+        assert desk.step(third.run_name, 1).reused_from == first.output_path
+        for execution in (first, second, third):
+            assert desk.results.artifact(OPERATOR, execution.id, "profile")[1] == report
+        report.unlink()
+        with pytest.raises(Gone):
+            desk.results.artifact(OPERATOR, third.id, "profile")
 
     def test_after_a_stop(self, desk: Desk) -> None:
         task = desk.new_task()

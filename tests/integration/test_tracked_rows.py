@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
 
 from svops_plugin.domain.entities import (
     Artifact,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.tracking import RunTracker
-from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
+from svops_plugin.domain.errors import Conflict, NotFound
 from tests.integration.desk import Desk, cause
 
 RUNNING = ("running", "running", ["queued", "queued", "queued"])
@@ -21,24 +20,16 @@ def desk(engine: Engine) -> Desk:
 
 
 class TestTracking:
-    @pytest.mark.parametrize(
-        "conf",
-        [{}, {"execution_id": 1}, {"workflow_run_id": 1}, {"execution_id": "x", "workflow_run_id": None}],
-    )
-    def test_a_run_outside_a_chain(self, desk: Desk, conf: dict[str, Any]) -> None:
-        with pytest.raises(InvalidInput, match="execute a task instead"):
-            RunTracker(desk.transactions, conf)
-
-    def test_a_deleted_execution(self, desk: Desk) -> None:
-        tracker = RunTracker(desk.transactions, {"execution_id": 99, "workflow_run_id": 99})
-        with pytest.raises(NotFound, match="gone"):
+    def test_a_run_that_svops_did_not_start(self, desk: Desk) -> None:
+        tracker = RunTracker(desk.transactions, "prepare", "manual__1")
+        with pytest.raises(NotFound, match="execute a task, or run the DAG's workflow with a task_id"):
             tracker.begin()
 
     def test_beginning_is_told_once(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         run = desk.begin(execution, 1)
         before = desk.last_event()
-        assert desk.tracker(run).begin().id == execution.id
+        assert desk.tracker(run).begin()["execution_id"] == execution.id
         assert desk.events(before) == []
 
     def test_a_run_that_ended_does_not_begin_again(self, desk: Desk) -> None:

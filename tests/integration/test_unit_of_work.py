@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from select import select as readable
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import select, text
+from sqlalchemy.engine import Engine
 from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
 
@@ -119,17 +121,22 @@ def test_a_reader_that_remembers_the_last_id_misses_nothing(
 
 
 def test_a_commit_with_events_is_announced(postgresql: PostgreSQL, postgresql_database: str) -> None:
-    from psycopg import connect
+    from psycopg2 import connect
 
     engine = make_engine(postgresql.url(postgresql_database), pooled=False)
-    dsn = postgresql.url(postgresql_database).set(drivername="postgresql").render_as_string()
-    with connect(dsn, autocommit=True) as listener:
-        listener.execute("LISTEN svops_event")
-        with SqlUnitOfWork(engine) as uow:
-            uow.datasets.add(a_dataset())
-        with SqlUnitOfWork(engine) as uow:
-            uow.record(Event(type="task.created"))
-        assert [note.channel for note in listener.notifies(timeout=30, stop_after=1)] == ["svops_event"]
+    listener = connect(postgresql.url(postgresql_database).set(drivername="postgresql").render_as_string())
+    listener.autocommit = True
+    listener.cursor().execute("LISTEN svops_event")
+    with SqlUnitOfWork(engine) as uow:
+        uow.datasets.add(a_dataset())
+    listener.poll()
+    assert listener.notifies == []
+    with SqlUnitOfWork(engine) as uow:
+        uow.record(Event(type="task.created"))
+    assert readable([listener], [], [], 30)[0]
+    listener.poll()
+    assert [note.channel for note in listener.notifies] == ["svops_event"]
+    listener.close()
 
 
 class TestDatabaseDown:

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.datasets import DatasetService
 from svops_plugin.application.tasks import TaskService
+from svops_plugin.bootstrap import disown, services
 from svops_plugin.domain.entities import Dataset, DataType, Task
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
 from svops_plugin.domain.permissions import OPERATOR
@@ -23,7 +24,7 @@ TASK = {"name": "t", "customer": "c", "log_out_path": "/out"}
 
 @pytest.fixture
 def datasets(transactions: Callable[[], SqlUnitOfWork]) -> DatasetService:
-    return DatasetService(transactions, AnyPath(), lambda _: [])
+    return DatasetService(transactions, AnyPath(), lambda _: [], lambda _: [])
 
 
 @pytest.fixture
@@ -100,3 +101,15 @@ def test_a_task_is_deleted_once(tasks: TaskService) -> None:
     task = tasks.create(OPERATOR, TASK)
     answers = at_once(6, lambda _: tasks.delete(OPERATOR, task.id))
     assert kinds(answers) == {type(None): 1, NotFound: 5}
+
+
+@pytest.mark.usefixtures("svops_database")
+def test_a_process_that_is_forked_begins_anew() -> None:
+    """It leaves its parent's connections alone, and does not go by its names."""
+    parents = services(pooled=True)
+    with parents.engine.connect() as connected:
+        assert parents.engine.pool.checkedout() == 1  # type: ignore[attr-defined]
+        disown()
+        assert services(pooled=True).hub.id != parents.hub.id
+        assert parents.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert connected.exec_driver_sql("SELECT 1").scalar() == 1

@@ -1,4 +1,4 @@
-"""The sockets of Airflow's API server, as front ends use them."""
+"""The sockets, as front ends use them, on each of what serves them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ import pytest
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.presentation.websocket import protocol
-from tests.integration.live import Server, a_workflow, an_event, eventually, happen, hub, ids, server, serving
+from tests.integration.live import (
+    Serve,
+    Server,
+    a_workflow,
+    an_event,
+    eventually,
+    happen,
+    hub,
+    ids,
+    serve,
+    server,
+)
 from tests.integration.support import is_time, problem
 
-__all__ = ["server"]
+__all__ = ["serve", "server"]
 FIELDS = {
     "id",
     "type",
@@ -122,15 +133,17 @@ class TestReplay:
             assert ids(client, 1) == made
 
     def test_without_since_it_begins_now(self, server: Server) -> None:
-        happen(an_event())
+        with server.listening() as earlier:
+            before = happen(an_event())
+            assert ids(earlier, 1) == before
         with server.listening() as client:
-            (now,) = happen(an_event())
-            assert ids(client, 1) == [now]
+            now = happen(an_event())
+            assert ids(client, 1) == now
 
     def test_what_is_not_kept_any_more_is_told(self, server: Server) -> None:
         made = happen(*(an_event(number) for number in range(5)))
         with services(pooled=True).transactions() as uow:
-            uow.events.delete_before(utcnow(), 3)
+            uow.old.delete("event", made[:3])
         with server.listening(f"/ws?since={made[0]}") as client:
             assert client.next() == {"type": "resync"}
             assert ids(client, 2) == made[3:]
@@ -230,12 +243,12 @@ class TestLife:
 
     def test_a_server_that_stops_says_so(
         self,
-        api_server: Any,
+        serve: Serve,
         svops_database: str,  # noqa: ARG002
         tokens: dict[str, str],
     ) -> None:
         with ExitStack() as clients:
-            with serving(api_server) as port:
+            with serve() as port:
                 client = clients.enter_context(Server(port, tokens).listening())
             assert client.close_code() == protocol.RESTARTING
         with services(pooled=True).transactions() as uow:

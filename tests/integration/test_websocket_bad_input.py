@@ -11,11 +11,14 @@ from urllib.parse import quote
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from svops_plugin.presentation.websocket import fanout, protocol, starlette
+from svops_plugin.presentation import webserver
+from svops_plugin.presentation.websocket import fanout, protocol, session, starlette
 from tests.conftest import PostgreSQL
-from tests.integration.live import Client, Server, an_event, eventually, happen, hub, ids, server
+from tests.hosts import hosting
+from tests.integration.live import Client, Server, an_event, eventually, happen, hub, ids, serve, server
+from tests.server import BASE
 
-__all__ = ["server"]
+__all__ = ["serve", "server"]
 
 
 @pytest.fixture
@@ -73,8 +76,10 @@ def test_nobody_signs_in(server: Server, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("witness")
-def test_cookies_are_good_for_this_sites_pages(server: Server, tokens: dict[str, str]) -> None:
-    cookie = f"_token={tokens['viewer']}"
+def test_cookies_are_good_for_this_sites_pages(server: Server, api_server: Any) -> None:
+    browser = hosting().client(api_server, BASE, {})
+    hosting().sign_in(browser, "viewer")
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     for headers in ({}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
         assert server.close_code(name=None, Cookie=cookie, **headers) == protocol.FORBIDDEN
     own = {"Cookie": cookie, "Origin": f"http://{server.address}"}
@@ -84,11 +89,7 @@ def test_cookies_are_good_for_this_sites_pages(server: Server, tokens: dict[str,
 
 @pytest.mark.usefixtures("witness")
 def test_a_token_expires(server: Server) -> None:
-    from airflow.api_fastapi.app import get_auth_manager
-
-    manager: Any = get_auth_manager()
-    user = manager.security_manager.find_user("viewer")
-    token = manager.generate_jwt(user, expiration_time_in_seconds=2)
+    token = hosting().token("viewer", seconds=2)
     assert server.close_code(name=None, Authorization=f"Bearer {token}") == protocol.UNAUTHENTICATED
 
 
@@ -134,8 +135,21 @@ def test_a_client_that_never_reads(server: Server, witness: Client, monkeypatch:
 
 
 @pytest.mark.usefixtures("witness")
+def test_a_defect_is_no_mystery(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(*_: Any) -> None:
+        raise LookupError("a defect")
+
+    monkeypatch.setattr(session, "_read", defect)
+    assert server.close_code("/ws?since=0") == protocol.FAILED
+    assert "a defect" in caplog.text
+
+
+@pytest.mark.usefixtures("witness")
 def test_the_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starlette, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(webserver.sockets, "_most", 2)
     with server.listening():
         assert server.close_code() == protocol.TRY_LATER
     with server.listening():

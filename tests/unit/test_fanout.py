@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from svops_plugin.application.event_ports import Message, Topic
@@ -11,7 +12,8 @@ from svops_plugin.domain.entities import Event
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.presentation.websocket import fanout as module
 from svops_plugin.presentation.websocket import protocol
-from svops_plugin.presentation.websocket.fanout import Connection, Fanout, frame
+from svops_plugin.presentation.websocket.fanout import Connection
+from svops_plugin.presentation.websocket.starlette import AsgiLink, Frame, LoopFanout, frame
 
 VIEWER = Actor(7, "viewer", frozenset({"Viewer"}))
 
@@ -19,17 +21,37 @@ VIEWER = Actor(7, "viewer", frozenset({"Viewer"}))
 def message(event_id: int) -> Message:
     event = Event(type="task.updated")
     event.id = event_id
-    return Message(event, str(event_id))
+    return Message(event, str(event_id), str(event_id))
 
 
-def run(scenario: Callable[[Fanout], Awaitable[None]]) -> None:
+def run(scenario: Callable[[LoopFanout], Awaitable[None]]) -> None:
     async def main() -> None:
-        await scenario(Fanout(asyncio.get_running_loop()))
+        await scenario(LoopFanout(asyncio.get_running_loop()))
 
     asyncio.run(main())
 
 
-async def deliver(fanout: Fanout, *event_ids: int) -> None:
+class Socket:
+    """A socket that frames are sent to."""
+
+    def __init__(self, send: Callable[[Frame], Awaitable[None]]) -> None:
+        self._link = AsgiLink(_silence, send, ThreadPoolExecutor(1), asyncio.Event())
+        self.connection: Connection[Frame] = Connection(VIEWER, None, self._link)
+
+    def join(self, fanout: LoopFanout) -> None:
+        assert fanout.join(self.connection, Topic(), fanout.position)
+
+    def start(self) -> asyncio.Task[None]:
+        self._link._writer = asyncio.create_task(self._link.write(self.connection))
+        return self._link._writer
+
+
+async def _silence() -> Frame:
+    await asyncio.Event().wait()
+    return {}
+
+
+async def deliver(fanout: LoopFanout, *event_ids: int) -> None:
     """Hand on events as the hub does, from another thread."""
     await asyncio.to_thread(fanout.deliver, [message(one) for one in event_ids], event_ids[-1])
 
@@ -48,35 +70,38 @@ class Reader:
 
 
 def test_whoever_keeps_up_has_it_all_when_the_hub_goes_on() -> None:
-    async def scenario(fanout: Fanout) -> None:
+    async def scenario(fanout: LoopFanout) -> None:
         readers = [Reader() for _ in range(50)]
+        await deliver(fanout, 1, 2, 3)
         for reader in readers:
-            connection = Connection(VIEWER, 3, reader.send)
-            fanout.join(connection, Topic())
-            connection.start()
-        numbers = list(range(1, 3 * module.QUEUE))
-        await deliver(fanout, *numbers)
+            socket = Socket(reader.send)
+            socket.join(fanout)
+            socket.start()
+        numbers = list(range(4, 3 * module.QUEUE))
+        await deliver(fanout, 3, *numbers)
         assert fanout.position == numbers[-1]
         for reader in readers:
-            assert reader.got == [str(number) for number in numbers if number > 3]
-        assert fanout.census().sent == 50 * (len(numbers) - 3)
+            assert reader.got == [str(number) for number in numbers]
+        assert fanout.census().sent == 50 * len(numbers)
 
     run(scenario)
 
 
 def test_a_queue_that_is_full_ends_its_connection_only() -> None:
-    async def scenario(fanout: Fanout) -> None:
+    async def scenario(fanout: LoopFanout) -> None:
         deaf, reader = Reader(deaf=True), Reader()
-        slow, quick = (Connection(VIEWER, 0, one.send) for one in (deaf, reader))
+        sockets = [Socket(one.send) for one in (deaf, reader)]
         writers = []
-        for connection in (slow, quick):
-            fanout.join(connection, Topic())
-            writers.append(connection.start())
+        for socket in sockets:
+            socket.join(fanout)
+            writers.append(socket.start())
+        slow = sockets[0].connection
         await deliver(fanout, *range(1, module.QUEUE + 2))
         assert slow.closing is None
         await deliver(fanout, module.QUEUE + 2)
         assert slow.closing is not None
         assert slow.closing.code == protocol.TOO_MUCH
+        assert fanout.census().dropped == 1
         await asyncio.wait([writers[0]])
         fanout.part(slow)
         assert fanout.census().dropped == 1
@@ -86,10 +111,11 @@ def test_a_queue_that_is_full_ends_its_connection_only() -> None:
 
 
 def test_a_client_that_stops_reading_is_noticed() -> None:
-    async def scenario(_: Fanout) -> None:
-        stuck, quiet = (Connection(VIEWER, 0, one.send) for one in (Reader(deaf=True), Reader()))
-        for connection in (stuck, quiet):
-            connection.start()
+    async def scenario(_: LoopFanout) -> None:
+        sockets = [Socket(one.send) for one in (Reader(deaf=True), Reader())]
+        stuck, quiet = (socket.connection for socket in sockets)
+        for socket, connection in zip(sockets, (stuck, quiet), strict=True):
+            socket.start()
             connection.say(frame("a"))
             connection.say(frame("b"))
             assert not connection.is_stuck()
@@ -102,7 +128,7 @@ def test_a_client_that_stops_reading_is_noticed() -> None:
 
 
 def test_the_hub_does_not_wait_for_a_loop_that_has_stopped() -> None:
-    async def scenario(fanout: Fanout) -> None:
+    async def scenario(fanout: LoopFanout) -> None:
         fanout.stop()
 
         def blocked() -> None:

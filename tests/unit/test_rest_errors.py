@@ -13,14 +13,21 @@ from hypothesis import strategies as st
 from svops_plugin.domain import errors
 from svops_plugin.domain.errors import InvalidInput, SVOpsError
 from svops_plugin.presentation.rest.api import flatten
-from svops_plugin.presentation.rest.errors import MEDIA_TYPE, handle_refusal, handle_unexpected
+from svops_plugin.presentation.rest.errors import (
+    MEDIA_TYPE,
+    handle_refusal,
+    handle_unexpected,
+    problem_type,
+)
 
 STATUS = {
     "InvalidInput": 422,
     "NotAuthenticated": 401,
     "PermissionDenied": 403,
     "NotFound": 404,
+    "Gone": 410,
     "Conflict": 409,
+    "TooManyRequests": 429,
     "Unavailable": 503,
     "ConfigurationProblem": 503,
     "NotSupported": 501,
@@ -39,14 +46,19 @@ def test_each_refusal_has_its_answer(kind: type[SVOpsError]) -> None:
     assert answer.status_code == STATUS[kind.__name__]
     assert answer.content_type == MEDIA_TYPE
     assert answer.get_json() == {
-        "type": "about:blank",
+        "type": problem_type(kind),
         "title": answer.get_json()["title"],
         "status": STATUS[kind.__name__],
         "detail": "do this instead",
         "instance": "/svops/api/v1/tasks/9",
     }
     assert ("WWW-Authenticate" in answer.headers) is (answer.status_code == 401)
-    assert ("Retry-After" in answer.headers) is (answer.status_code == 503)
+    assert ("Retry-After" in answer.headers) is (answer.status_code in {429, 503})
+
+
+def test_programs_tell_problems_apart_by_their_type() -> None:
+    assert problem_type(InvalidInput) == "urn:svops:problem:invalid-input"
+    assert len({problem_type(kind) for kind in KINDS}) == len(KINDS)
 
 
 def test_fields_that_are_to_blame_are_named() -> None:

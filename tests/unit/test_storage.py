@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from svops_plugin.domain.errors import InvalidInput
+from svops_plugin.domain.errors import Gone, InvalidInput, PermissionDenied
 from svops_plugin.infrastructure.storage import ConfinedPaths
 
 
@@ -45,7 +46,7 @@ def test_each_kind_of_root_counts_for_itself(paths: ConfinedPaths, root: Path) -
     refused(paths, str(root.parent / "out"), "data_roots")
 
 
-@pytest.mark.parametrize("path", ["", "set", "./set", "~/set", "file:///etc/passwd", "s3://bucket/key"])
+@pytest.mark.parametrize("path", ["", "set", "./set", "~/set", "file:///etc/passwd"])
 def test_not_absolute(paths: ConfinedPaths, path: str) -> None:
     refused(paths, path, "is not an absolute path")
 
@@ -120,3 +121,68 @@ def test_any_text_is_accepted_or_refused_by_field(text: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         ConfinedPaths(["/nowhere/at/all"], []).readable("gt_path", text)
     assert set(refusal.value.errors) == {"gt_path"}
+
+
+class TestExisting:
+    @pytest.fixture
+    def out(self, root: Path) -> Path:
+        made = root.parent / "out"
+        made.mkdir()
+        return made
+
+    def test_links_are_followed(self, paths: ConfinedPaths, out: Path) -> None:
+        (out / "report").write_text("x")
+        (out / "link").symlink_to(out / "report")
+        assert paths.existing(f"{out}/link") == out / "report"
+
+    @pytest.mark.parametrize("path", ["../secret", "link", "linked/secret", "/etc/passwd", "relative"])
+    def test_what_is_outside(self, paths: ConfinedPaths, root: Path, out: Path, path: str) -> None:
+        (out / "link").symlink_to(root.parent / "secret")
+        (out / "linked").symlink_to(root.parent)
+        with pytest.raises(PermissionDenied):
+            paths.existing(str(out / path) if path != "relative" else path)
+
+    @pytest.mark.parametrize("path", ["gone", "folder", "pipe", "report/x"])
+    def test_what_is_no_file(self, paths: ConfinedPaths, out: Path, path: str) -> None:
+        (out / "folder").mkdir()
+        (out / "report").write_text("x")
+        os.mkfifo(out / "pipe")
+        with pytest.raises(Gone):
+            paths.existing(str(out / path))
+
+
+class TestCompletions:
+    def found(self, paths: ConfinedPaths, typed: str, limit: int = 50) -> list[tuple[str, bool]]:
+        return [tuple(one) for one in paths.completions(typed, limit)]
+
+    def test_roots(self, root: Path) -> None:
+        other = root.parent / "elsewhere"
+        paths = ConfinedPaths([str(root), str(other)], [])
+        assert self.found(paths, "") == [(str(root), True), (str(other), True)]
+        assert self.found(paths, str(root)[:-1]) == [(str(root), True)]
+        assert self.found(paths, str(root)) == [(str(root), True)]
+        assert self.found(paths, "/nothing") == self.found(paths, "relative/") == []
+
+    def test_what_a_folder_holds(self, paths: ConfinedPaths, root: Path) -> None:
+        (root / "sea").mkdir()
+        (root / "a.csv").write_text("")
+        (root / ".hidden").mkdir()
+        every = [(f"{root}/sea", True), (f"{root}/set", True), (f"{root}/a.csv", False)]
+        assert self.found(paths, f"{root}/") == every
+        assert self.found(paths, f"{root}/se") == every[:2]
+        assert self.found(paths, f"{root}/", 1) == every[:1]
+        assert self.found(paths, f"{root}/set") == every[1:2]
+        assert self.found(paths, f"{root}/set/") == []
+
+    def test_nothing_outside_is_told(self, paths: ConfinedPaths, root: Path) -> None:
+        (root / "out").symlink_to(root.parent)
+        (root / "circle").symlink_to(root / "circle")
+        (root / "inside").symlink_to(root / "set")
+        assert self.found(paths, f"{root}/") == [(f"{root}/inside", True), (f"{root}/set", True)]
+        for typed in (f"{root}/out/", f"{root}/../", f"{root.parent}/", f"{root.parent}/sec", "/etc/", "\0/"):
+            assert self.found(paths, typed) in ([], [(str(root), True)]), typed
+
+    def test_names_that_cannot_be_typed(self, paths: ConfinedPaths, root: Path) -> None:
+        (root / "line\nbreak").mkdir()
+        Path(os.fsdecode(os.fsencode(root) + b"/\xff")).mkdir()
+        assert self.found(paths, f"{root}/") == [(f"{root}/set", True)]

@@ -1,22 +1,40 @@
-"""The only place that asks which Airflow this is."""
+"""The only place that asks which Airflow this is. Importing it imports no Airflow."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
-from airflow import __version__ as airflow_version
 from packaging.version import Version
 
 from svops_plugin.domain.errors import ConfigurationProblem
 
 
 def host() -> ModuleType:
-    """Return the module that knows this Airflow.
+    """Return the module that knows this Airflow; what it promises is its ``__all__``.
 
     :raises ConfigurationProblem: for an Airflow that SVOps does not run on
     """
-    if Version(airflow_version) >= Version("3.3"):
-        from svops_plugin.infrastructure.airflow import airflow3
+    return import_module(f"{__name__}.{host_name()}")
 
-        return airflow3
-    raise ConfigurationProblem(f"SVOps runs on Airflow 3.3 or later; this is {airflow_version}.")
+
+def host_name() -> str:
+    """Return the name of that module, ``airflow2`` or ``airflow3``, without importing it.
+
+    :raises ConfigurationProblem: for an Airflow that SVOps does not run on
+    """
+    installed = _installed()
+    release = Version(installed)
+    if release.release[:2] == (2, 11):
+        return "airflow2"
+    if release >= Version("3.3"):
+        return "airflow3"
+    raise ConfigurationProblem(f"SVOps runs on Airflow 2.11, and on 3.3 or later; this is {installed}.")
+
+
+def _installed() -> str:
+    try:
+        return version("apache-airflow-core")  # since 3.0 what "apache-airflow" only asks for
+    except PackageNotFoundError:
+        return version("apache-airflow")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections import deque
-from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,27 +12,49 @@ from airflow.providers.common.compat.sdk import AirflowException, conf
 from sqlalchemy.exc import IntegrityError
 
 from svops_plugin.application.airflow_ports import RunTaken
-from svops_plugin.application.ports import (
-    Account,
-)
+from svops_plugin.application.ports import Account
 from svops_plugin.domain.entities import Json
-from svops_plugin.domain.errors import Conflict, InvalidInput, NotAuthenticated, NotSupported, Unavailable
-from svops_plugin.domain.failures import failure, storable
+from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, Unavailable
 from svops_plugin.infrastructure.airflow.common import (
     MetadataReader,
     airflow_answers,
+    allowed_origins,
+    bearer,
+    describe_user,
+    foreign_run,
     metadata_session,
     once,
+    token_expiry,
 )
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, Request
     from starlette.requests import HTTPConnection
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "HAS_API_SERVER",
+    "RUN_PAGE",
+    "SHARED_KEYS",
+    "Accounts",
+    "DagRuns",
+    "allowed_origins",
+    "attach",
+    "child_state",
+    "child_state_in_task",
+    "forget_user",
+    "has_dag_processor",
+    "login_url",
+    "pages_url",
+    "plugin_errors",
+    "security_manager",
+    "server_advice",
+    "start_child",
+]
 
+HAS_API_SERVER = True  # where fastapi_apps of plugins are served
+RUN_PAGE = "/dags/{dag_id}/runs/{run_id}"  # what is in braces is filled in, quoted
 SESSION_COOKIE = "svops_session"
-LOG_TAIL = 20
+SHARED_KEYS = (("api", "secret_key"),)  # tasks need no other: connections come to them in the clear
 _without_private_parts = once(
     "This Airflow lacks what ChainStepOperator builds on; steps wait as TriggerDagRunOperator does."
 )
@@ -67,64 +87,27 @@ class DagRuns(MetadataReader):
         except (AirflowException, ValueError) as refusal:
             raise Conflict(f"Airflow refused to run {dag_id}: {refusal}") from refusal
 
-    def check_conf(self, dag_id: str, conf: Json) -> None:
-        """Refuse a conf that breaks the schema of the DAG's params."""
-        from airflow.models.dagbag import DBDagBag
-        from jsonschema import ValidationError  # type: ignore[import-untyped]
-
-        with metadata_session() as session:
-            dag = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
-        if dag is None:
-            raise InvalidInput.field("dag_id", f"DAG {dag_id} is missing.")
-        broken = {}
-        for name in (params := dag.params.deep_merge(conf)):
-            try:
-                params.get_param(name).resolve(raises=True)
-            except (ValueError, ValidationError) as refusal:
-                broken[f"parameters.{name}"] = [str(refusal).splitlines()[0]]
-        if broken:
-            first, reasons = next(iter(broken.items()))
-            raise InvalidInput(f"{first}: {reasons[0]}", broken)
-
-    def cause(self, dag_id: str, run_id: str) -> Json | None:
-        """Return which task of a run failed first, and the end of its log; none if no task has."""
-        from airflow.models.taskinstance import TaskInstance
-        from sqlalchemy import select
-
-        with metadata_session() as session:
-            failed = session.scalar(
-                select(TaskInstance)
-                .where(
-                    TaskInstance.dag_id == dag_id,
-                    TaskInstance.run_id == run_id,
-                    TaskInstance.state == "failed",
-                )
-                .order_by(TaskInstance.end_date)
-                .limit(1)
-            )
-            if failed is None:
-                return None
-            tail = _log_tail(failed)
-            last_words = (line for line in reversed(tail) if "Error" in line or "Exception" in line)
-            found = failure(
-                dag_id,
-                next(last_words, f"Task {failed.task_id} failed."),
-                task_id=failed.task_id,
-                log_url=self.log_url(dag_id, run_id, failed.task_id, failed.try_number),
-            )
-            return {**found, "log_tail": tail}
-
     def run_url(self, dag_id: str, run_id: str) -> str:
         """Return the address of a DAG run's page in Airflow."""
         return f"{_base_url()}/dags/{dag_id}/runs/{quote(run_id)}"
 
-    def log_url(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> str:
-        """Return the address of a task instance's log in Airflow."""
+    def _log_url(self, page: str, task_id: str, try_number: int) -> str:
         tried = f"?try_number={try_number}" if try_number else ""
-        return f"{self.run_url(dag_id, run_id)}/tasks/{task_id}{tried}"
+        return f"{page}/tasks/{task_id}{tried}"
+
+    def _lines(self, messages: Any) -> Iterator[str]:
+        """Return each message as one line, with the error that it carries."""
+        for message in messages:
+            details = getattr(message, "error_detail", None) or []
+            causes = "; ".join(f"{one.get('exc_type')}: {one.get('exc_value')}" for one in details)
+            yield f"{message.event} {causes}".strip()
 
     def stop(self, dag_id: str, run_id: str) -> bool:
-        """Fail a DAG run that has not ended; the supervisors of its tasks notice at their next heartbeat."""
+        """Fail a DAG run that has not ended; the supervisors of its tasks notice at their next heartbeat.
+
+        The run's row is locked first: so the scheduler's decision on it is waited for, and it is either ended
+        by that or stopped.
+        """
         from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
         from airflow.models.dagbag import DBDagBag
         from airflow.models.dagrun import DagRun
@@ -132,17 +115,40 @@ class DagRuns(MetadataReader):
 
         with metadata_session() as session:
             run = session.scalar(
-                select(DagRun).where(
+                select(DagRun)
+                .where(
                     DagRun.dag_id == dag_id,
                     DagRun.run_id == run_id,
                     DagRun.state.in_(["queued", "running"]),
                 )
+                .with_for_update(of=DagRun)
             )
             dag = DBDagBag().get_dag_for_run(run, session=session) if run else None
             if dag is None:
                 return False
             set_dag_run_state_to_failed(dag=dag, run_id=run_id, commit=True, session=session)
             return True
+
+    def _params(self, dag_id: str) -> Any:
+        from airflow.models.dagbag import DBDagBag
+
+        with metadata_session() as session:
+            dag = DBDagBag().get_latest_version_of_dag(dag_id, session=session)
+        return None if dag is None else dag.params
+
+    def _broken_params(self, dag_id: str, conf: Json) -> dict[str, str] | None:
+        from jsonschema import ValidationError  # type: ignore[import-untyped]
+
+        params = self._params(dag_id)
+        if params is None:
+            return None
+        broken = {}
+        for name in (params := params.deep_merge(conf)):
+            try:
+                params.get_param(name).resolve(raises=True)
+            except (ValueError, ValidationError) as refusal:
+                broken[name] = str(refusal)
+        return broken
 
 
 class Accounts:
@@ -199,10 +205,7 @@ class Accounts:
 
     def expiry(self, token: str) -> datetime | None:
         """Return when an access token that is valid ends to be."""
-        import jwt
-
-        ends = jwt.decode(token, options={"verify_signature": False}).get("exp")
-        return datetime.fromtimestamp(ends, timezone.utc) if ends is not None else None
+        return token_expiry(token)
 
     def by_claims(self, claims: Json) -> Account | None:
         """Return the account that the auth manager serialised so, if it still exists and is active."""
@@ -221,36 +224,64 @@ class Accounts:
 
     def token_of(self, request: Request | HTTPConnection) -> tuple[str, bool] | None:
         """Return the token that a request shows, and whether the browser sent it of itself."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if token and scheme.lower() == "bearer":
-            return token.strip(), False
+        token = bearer(request)
+        if token is not None:
+            return token, False
         cookie = request.cookies.get("_token")
         return (cookie, True) if cookie else None
 
-
-def allowed_origins() -> frozenset[str]:
-    """Return the other sites whose pages Airflow lets use its API."""
-    return frozenset(conf.get("api", "access_control_allow_origins", fallback="").split())
-
-
-def _log_tail(instance: Any) -> list[str]:
-    """Return the last lines of a task's log; none where it cannot be read."""
-    from airflow.utils.log.log_reader import TaskLogReader
-
-    try:
-        messages, _ = TaskLogReader().read_log_chunks(instance, instance.try_number, {"end_of_log": False})
-        lines = deque((_log_line(message) for message in messages), maxlen=LOG_TAIL)
-    except Exception:
-        log.warning("The log of %s cannot be read.", instance, exc_info=True)
-        return []
-    return list(lines)
+    def revoke(self, token: str) -> None:
+        """End an access token in all of Airflow."""
+        with airflow_answers():
+            _auth_manager().revoke_token(token)
 
 
-def _log_line(message: Any) -> str:
-    """Return a log message as one line, with the error that it carries."""
-    details = getattr(message, "error_detail", None) or []
-    causes = "; ".join(f"{one.get('exc_type')}: {one.get('exc_value')}" for one in details)
-    return storable(f"{message.event} {causes}".strip())
+def security_manager() -> Any:
+    """Return Flask-AppBuilder's security manager.
+
+    :raises NotSupported: if another auth manager is configured
+    """
+    manager = _auth_manager()
+    if not hasattr(type(manager), "security_manager"):
+        raise NotSupported(
+            f"{type(manager).__name__} keeps its users elsewhere; SVOps can keep them only where [core] "
+            "auth_manager is FabAuthManager."
+        )
+    return manager.security_manager
+
+
+def forget_user(subject: str) -> None:
+    """Load a user anew at their next request, rather than when ``[fab] cache_ttl`` has passed."""
+    cache = getattr(_auth_manager(), "cache", None)  # SimpleAuthManager has none
+    if cache is not None:
+        cache.pop(int(subject), None)
+
+
+def has_dag_processor() -> bool:
+    """Tell whether DAG files are parsed by a process of their own."""
+    return True
+
+
+def plugin_errors() -> dict[str, str]:
+    """Return why which plugin could not be loaded."""
+    from airflow.plugins_manager import get_import_errors
+
+    return get_import_errors()
+
+
+def server_advice() -> str | None:
+    """Return what the API server should be started with and is not."""
+    return None
+
+
+def pages_url() -> str:
+    """Return the address below which this Airflow serves Flask's pages; a path where it knows none."""
+    return _base_url() + "/pluginsv2"
+
+
+def login_url(back: str) -> str:
+    """Return where somebody signs in and is sent back from."""
+    return str(_auth_manager().get_url_login(next_url=back))
 
 
 def _base_url() -> str:
@@ -267,25 +298,7 @@ def _auth_manager() -> Any:
 
 
 def _account(user: Any) -> Account:
-    """Describe a user of any auth manager; Flask-AppBuilder's have the most to tell."""
-    roles = getattr(user, "roles", None)
-    if roles is None:
-        names = frozenset({user.role.title()}) if getattr(user, "role", None) else frozenset()
-    else:
-        names = frozenset(role.name for role in roles)
-    created = getattr(user, "created_on", None)
-    full_name = f"{getattr(user, 'first_name', '') or ''} {getattr(user, 'last_name', '') or ''}".strip()
-    return Account(
-        claims=_auth_manager().serialize_user(user),
-        username=getattr(user, "username", None) or user.get_name(),
-        email=getattr(user, "email", None) or "",
-        name=full_name or user.get_name(),
-        is_active=bool(getattr(user, "is_active", True)),
-        roles=names,
-        created_at=created.astimezone(timezone.utc)
-        if created
-        else None,  # a naive one is the server's local time
-    )
+    return describe_user(user, _auth_manager().serialize_user(user))
 
 
 def attach(app: Flask, blueprint: Blueprint) -> None:
@@ -301,7 +314,11 @@ def attach(app: Flask, blueprint: Blueprint) -> None:
 
 
 def start_child(
-    execute: Callable[[Any], Any], context: Any, ours: Callable[[Mapping[str, Any]], bool]
+    execute: Callable[[Any], Any],
+    context: Any,
+    dag_id: str,
+    run_id: str,
+    ours: Callable[[Mapping[str, Any]], bool],
 ) -> bool:
     """Let TriggerDagRunOperator trigger its run, through the task's supervisor, and return before it waits.
 
@@ -333,15 +350,11 @@ def start_child(
         )
         if isinstance(answer, ErrorResponse):
             if answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
-                raise AirflowException(f"{wanted.trigger_dag_id} could not be triggered: {answer}") from None
-            run: Any = SUPERVISOR_COMMS.send(
-                GetDagRun(dag_id=wanted.trigger_dag_id, run_id=wanted.dag_run_id)
-            )
+                raise AirflowException(f"{dag_id} could not be triggered: {answer}") from None
+            run: Any = SUPERVISOR_COMMS.send(GetDagRun(dag_id=dag_id, run_id=run_id))
             if not ours(getattr(run, "conf", None) or {}):
-                raise Conflict(
-                    f"run id taken: {wanted.trigger_dag_id} has a foreign run {wanted.dag_run_id}."
-                ) from None
-        context["ti"].xcom_push(key="trigger_run_id", value=wanted.dag_run_id)  # the operator's link reads it
+                raise foreign_run(dag_id, run_id) from None
+        context["ti"].xcom_push(key="trigger_run_id", value=run_id)  # the operator's link reads it
     return True
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import Select
 
 from svops_plugin.application.event_ports import HubRow, Recorded, Topic
 from svops_plugin.infrastructure.database import tables
@@ -30,27 +31,27 @@ class SqlEvents:
         """Return the lowest id that is kept."""
         return int(self.session.scalar(select(func.min(tables.event.c.id))) or 0)
 
+    def get(self, event_id: int) -> Recorded | None:
+        """Return the event with this id, if it is kept."""
+        return next(iter(self.between(event_id - 1, event_id, 1, Topic())), None)
+
     def between(self, after: int, until: int, limit: int, topic: Topic) -> Sequence[Recorded]:
         """Return the first of those with ``after < id <= until``."""
         c = tables.event.c
-        wanted = [c[name] == value for name, value in asdict(topic).items() if value is not None]
-        columns = [c[name] for name in Recorded._fields]
-        query = select(*columns).where(c.id > after, c.id <= until, *wanted).order_by(c.id).limit(limit)
+        query = _of_topic(topic).where(c.id > after, c.id <= until).order_by(c.id).limit(limit)
         return [Recorded(*row) for row in self.session.execute(query)]
 
-    def delete_before(self, time: datetime, limit: int) -> int:
-        """Delete the oldest that were made before a time, never the newest one.
-
-        What is kept stays without gaps, because the first young event ends what is deleted even where a
-        clock that was set back has put older ones behind it.
-        """
+    def before(self, before: int, limit: int, topic: Topic) -> Sequence[Recorded]:
+        """Return the last of those with ``id < before``, the newest first."""
         c = tables.event.c
-        first_kept = self.session.scalar(select(func.min(c.id)).where(c.created_at >= time)) or self.newest()
-        doomed = select(c.id).where(c.id < first_kept).order_by(c.id).limit(limit)
-        found: Any = self.session.execute(
-            delete(tables.event).where(c.id.in_(doomed)).execution_options(synchronize_session=False)
-        )
-        return int(found.rowcount)
+        query = _of_topic(topic).where(c.id < before).order_by(c.id.desc()).limit(limit)
+        return [Recorded(*row) for row in self.session.execute(query)]
+
+
+def _of_topic(topic: Topic) -> Select[Any]:
+    c = tables.event.c
+    wanted = [c[name] == value for name, value in asdict(topic).items() if value is not None]
+    return select(*(c[name] for name in Recorded._fields)).where(*wanted)
 
 
 class SqlHubs:

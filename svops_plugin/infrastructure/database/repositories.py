@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import JSON, Table, exists, func, or_, select, text, type_coerce, update
+from sqlalchemy import JSON, Table, exists, func, select, text, true, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -14,14 +14,13 @@ from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql import ColumnElement
 
-from svops_plugin.application.ports import ActiveRun, Page, Query
+from svops_plugin.application.ports import ActiveRun, Duration, Page, Query
 from svops_plugin.domain.entities import (
-    Artifact,
     Dataset,
     Execution,
     IdempotencyKey,
-    Metric,
     Task,
+    User,
     Workflow,
     WorkflowRun,
     utcnow,
@@ -32,6 +31,7 @@ from svops_plugin.domain.states import (
     RUN_TRANSITIONS,
     TASK_TRANSITIONS,
     ExecutionStatus,
+    RunStatus,
     State,
     sources,
 )
@@ -70,6 +70,11 @@ class SqlRepository(Generic[E]):
         self.session.flush()
         return entity
 
+    def several(self, entity_ids: Collection[int]) -> list[E]:
+        """Return those of these that exist, in the order of their ids."""
+        found = self.table.c.id.in_([number for number in entity_ids if 0 < number <= LARGEST_ID])
+        return self._all(found, order=[self.table.c.id])
+
     def delete(self, entity: E) -> None:
         """Remove it; foreign keys take what belongs to it along."""
         self.session.delete(entity)
@@ -77,18 +82,19 @@ class SqlRepository(Generic[E]):
 
     def page(self, query: Query) -> Page[E]:
         """Return a page of the matching rows in the wanted order, newest id first among equals."""
-        matching = select(self.kind).where(*self._where(query.filters))
-        total = self.session.scalar(
-            select(func.count()).select_from(self.table).where(*self._where(query.filters))
-        )
+        where = self._where(query.filters)
         name = query.order_by.removeprefix("-")
         if name not in self.table.c or not isinstance(name, str):
             known = ", ".join(sorted(self.table.c.keys()))
             raise InvalidInput.field("order_by", f"{name!r} is not a column; known are {known}.")
         columns = [self.table.c[name], self.table.c.id]
         order = [c.desc() for c in columns] if query.order_by.startswith("-") else columns
-        rows = self.session.scalars(matching.order_by(*order).offset(query.skip).limit(query.limit))
-        return Page(list(rows), int(total or 0), query)
+        wanted = select(self.kind).where(*where).order_by(*order).offset(query.skip).limit(query.limit)
+        rows = list(self.session.scalars(wanted))
+        if len(rows) < query.limit and (rows or not query.skip):
+            return Page(rows, query.skip + len(rows), query)  # the last page tells how many there are
+        total = self.session.scalar(select(func.count()).select_from(self.table).where(*where))
+        return Page(rows, int(total or 0), query)
 
     def move(self, entity: E, to: State, **values: Any) -> bool:
         """Enter a state if the row is in one that leads there; if not, ``entity`` shows the row as it is."""
@@ -166,6 +172,12 @@ class SqlTasks(SqlRepository[Task]):
         "dataset_id": "dataset_id",
     }
 
+    def owners(self) -> list[User]:
+        """Return everybody who has made one that is kept, by their names."""
+        user = tables.user.c
+        made = exists().where(self.table.c.created_by_id == user.id)
+        return list(self.session.scalars(select(User).where(made).order_by(user.username, user.id)))
+
 
 class SqlExecutions(SqlRepository[Execution]):
     """The attempts at tasks' chains."""
@@ -187,6 +199,11 @@ class SqlExecutions(SqlRepository[Execution]):
         """Return those that have not ended, without what they remember in JSON."""
         return self._all(self.table.c.status == ExecutionStatus.RUNNING, order=[self.table.c.id], json=False)
 
+    def under_way(self) -> int:
+        """Return how many have not ended."""
+        running = text("status = 'running'")  # spelled as the partial index is
+        return int(self.session.scalar(select(func.count()).select_from(self.table).where(running)) or 0)
+
     def ended_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
         unsuccessful = [ExecutionStatus.FAILED, ExecutionStatus.CANCELLED]
@@ -202,6 +219,10 @@ class SqlWorkflows(SqlRepository[Workflow]):
 
     kind, table = Workflow, tables.workflow
     equal: ClassVar[Mapping[str, str]] = {"dag_id": "dag_id", "is_active": "is_active"}
+
+    def dag_ids(self) -> list[str]:
+        """Return the DAGs of all."""
+        return list(self.session.scalars(select(self.table.c.dag_id)))
 
     def of_dag(self, dag_id: str) -> Workflow | None:
         """Return the workflow of a DAG."""
@@ -237,7 +258,11 @@ class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
     """The DAG runs of workflows."""
 
     kind, table, transitions = WorkflowRun, tables.workflow_run, RUN_TRANSITIONS
-    equal: ClassVar[Mapping[str, str]] = {"workflow_id": "workflow_id", "status": "status"}
+    equal: ClassVar[Mapping[str, str]] = {
+        "workflow_id": "workflow_id",
+        "status": "status",
+        "external_trigger_id": "dag_run_id",
+    }
 
     def _where(self, filters: Mapping[str, Any]) -> list[ColumnElement[bool]]:
         plain = {name: value for name, value in filters.items() if name not in {"since", "until"}}
@@ -260,6 +285,43 @@ class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
         """Return the run that goes by Airflow's names."""
         return self._first(self.table.c.dag_id == dag_id, self.table.c.dag_run_id == dag_run_id)
 
+    def succeeded(self, dag_id: str, task_id: int, limit: int) -> list[WorkflowRun]:
+        """Return the newest runs of a DAG that succeeded for a task, in a chain or alone."""
+        c = self.table.c
+        query = select(WorkflowRun).where(
+            c.dag_id == dag_id,
+            c.status == RunStatus.SUCCESS,
+            c.configuration["task_id"].as_integer() == task_id,
+        )
+        return list(self.session.scalars(query.order_by(c.end_date.desc(), c.id.desc()).limit(limit)))
+
+    def durations(
+        self, dag_ids: Collection[str], each: int, dataset_ids: Collection[int] | None = None
+    ) -> list[Duration]:
+        """Return how long the newest runs of DAGs took that succeeded."""
+        c, workflow, dataset = self.table.c, tables.workflow, tables.dataset
+        query = select(*(c[name] for name in Duration._fields)).where(
+            tables.SUCCEEDED, c.start_date.is_not(None), c.end_date.is_not(None)
+        )
+        if self.session.get_bind().dialect.name == "postgresql":
+            # Reads no more than it returns, each group from the end of its index; a window reads them whole.
+            query = query.where(c.dag_id == workflow.c.dag_id).order_by(c.end_date.desc()).limit(each)
+            groups: Any = workflow
+            if dataset_ids is not None:
+                query = query.where(c.dataset_id == dataset.c.id)
+                groups = workflow.join(dataset, dataset.c.id.in_(dataset_ids))
+            newest = query.correlate(workflow, dataset).lateral()
+            found = select(newest).select_from(groups.join(newest, true()))
+            found = found.where(workflow.c.dag_id.in_(dag_ids))
+        else:
+            group = [c.dag_id] if dataset_ids is None else [c.dag_id, c.dataset_id]
+            if dataset_ids is not None:
+                query = query.where(c.dataset_id.in_(dataset_ids))
+            place = func.row_number().over(partition_by=group, order_by=c.end_date.desc()).label("place")
+            ranked = query.where(c.dag_id.in_(dag_ids)).add_columns(place).subquery()
+            found = select(*(ranked.c[name] for name in Duration._fields)).where(ranked.c.place <= each)
+        return [Duration(*row) for row in self.session.execute(found)]
+
     def active(self) -> list[ActiveRun]:
         """Return those that have not ended."""
         columns = [self.table.c[name] for name in ActiveRun._fields]
@@ -268,50 +330,6 @@ class SqlWorkflowRuns(SqlRepository[WorkflowRun]):
             ActiveRun(*row)
             for row in self.session.execute(select(*columns).where(active).order_by(self.table.c.id))
         ]
-
-
-class SqlTracking:
-    """Metrics and artifacts; a repeated name (and step) overwrites."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def save_metric(self, metric: Metric) -> None:
-        """Write a metric in place of an earlier one with its name and step."""
-        c = tables.metric.c
-        step = c.step.is_(None) if metric.step is None else c.step == metric.step
-        found = self.session.scalars(
-            select(Metric).where(c.execution_id == metric.execution_id, c.name == metric.name, step)
-        ).first()
-        if found is None:
-            self.session.add(metric)
-        else:
-            found.value, found.created_at = metric.value, metric.created_at
-            found.workflow_run_id = metric.workflow_run_id
-
-    def save_artifact(self, artifact: Artifact) -> None:
-        """Write an artifact in place of an earlier one with its name."""
-        c = tables.artifact.c
-        found = self.session.scalars(
-            select(Artifact).where(c.execution_id == artifact.execution_id, c.name == artifact.name)
-        ).first()
-        if found is None:
-            self.session.add(artifact)
-        else:
-            found.path, found.media_type, found.size = artifact.path, artifact.media_type, artifact.size
-            found.workflow_run_id, found.created_at = artifact.workflow_run_id, artifact.created_at
-
-    def metrics(self, execution_id: int) -> list[Metric]:
-        """Return the metrics of an execution in the order of their names and steps."""
-        c = tables.metric.c
-        query = select(Metric).where(c.execution_id == execution_id).order_by(c.name, c.step)
-        return list(self.session.scalars(query))
-
-    def artifacts(self, execution_id: int) -> list[Artifact]:
-        """Return the artifacts of an execution in the order of their names."""
-        c = tables.artifact.c
-        query = select(Artifact).where(c.execution_id == execution_id).order_by(c.name)
-        return list(self.session.scalars(query))
 
 
 class SqlIdempotencyKeys:
@@ -328,26 +346,6 @@ class SqlIdempotencyKeys:
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
         self.session.add(request)
-
-
-class SqlLeases:
-    """Who of several processes may act."""
-
-    def __init__(self, session: Session) -> None:
-        self.session = session
-
-    def acquire(self, name: str, holder: str, seconds: float) -> bool:
-        """Take a lease that is free, expired or one's own, for so long from now."""
-        now = utcnow()
-        expires_at = now + timedelta(seconds=seconds)
-        insert_missing(self.session, tables.lease, {"name": name, "holder": holder, "expires_at": expires_at})
-        c = tables.lease.c
-        taken = self.session.execute(
-            update(tables.lease)
-            .where(c.name == name, or_(c.holder == holder, c.expires_at < now))
-            .values(holder=holder, expires_at=expires_at)
-        )
-        return bool(taken.rowcount)  # type: ignore[attr-defined]  # a cursor result, as of any UPDATE
 
 
 def insert_missing(session: Session, table: Table, row: Mapping[str, Any]) -> None:

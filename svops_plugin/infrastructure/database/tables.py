@@ -23,11 +23,12 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import registry, relationship
+from sqlalchemy.orm import column_property, registry, relationship
 
 from svops_plugin.domain import entities
 from svops_plugin.domain.entities import DataType, TriggerType
@@ -94,6 +95,8 @@ def _id() -> Column[Any]:
 def _created() -> Column[Any]:
     return Column("created_at", UtcDateTime, nullable=False)
 
+
+SUCCEEDED = text("status = 'success'")
 
 user = Table(
     "svops_user",
@@ -165,6 +168,7 @@ task = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     Index(None, "created_at", "id"),
+    Index(None, "updated_at", "id"),
     Index(None, "status", "created_at"),
     Index(None, "customer", "created_at"),
     Index(None, "created_by_id", "created_at"),
@@ -228,6 +232,7 @@ workflow_run = Table(
     Column("workflow_id", ForeignKey("svops_workflow.id", ondelete="CASCADE"), nullable=False),
     Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), index=True),
     Column("position", Integer),
+    Column("dataset_id", Integer),
     Column("dag_id", String(250), nullable=False),
     Column("dag_run_id", String(250), nullable=False),
     Column("status", _enum(RunStatus, "status"), nullable=False),
@@ -242,9 +247,14 @@ workflow_run = Table(
     Column("end_date", UtcDateTime),
     Column("error", _json()),
     Column("stop_requested_at", UtcDateTime),
+    Column("snapshot", _json()),
     _created(),
     UniqueConstraint("dag_id", "dag_run_id"),
     Index(None, "workflow_id", "created_at"),
+    *(
+        Index(None, *columns, postgresql_where=SUCCEEDED, sqlite_where=SUCCEEDED)
+        for columns in (("dag_id", "dataset_id", "end_date"), ("dag_id", "end_date"))
+    ),
     Index(
         "ix_svops_workflow_run_active",
         "id",
@@ -257,7 +267,7 @@ metric = Table(
     "svops_metric",
     metadata,
     _id(),
-    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), nullable=False),
+    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE")),
     Column(
         "workflow_run_id", ForeignKey("svops_workflow_run.id", ondelete="CASCADE"), nullable=False, index=True
     ),
@@ -272,7 +282,7 @@ artifact = Table(
     "svops_artifact",
     metadata,
     _id(),
-    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), nullable=False),
+    Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE")),
     Column(
         "workflow_run_id", ForeignKey("svops_workflow_run.id", ondelete="CASCADE"), nullable=False, index=True
     ),
@@ -282,6 +292,14 @@ artifact = Table(
     Column("size", BigInteger, nullable=False),
     _created(),
     UniqueConstraint("execution_id", "name"),
+    Index(
+        "uq_svops_artifact_alone",
+        "workflow_run_id",
+        "name",
+        unique=True,
+        postgresql_where=text("execution_id IS NULL"),
+        sqlite_where=text("execution_id IS NULL"),
+    ),
 )
 
 event = Table(
@@ -318,6 +336,7 @@ lease = Table(
     Column("name", String(64), primary_key=True),
     Column("holder", String(64), nullable=False),
     Column("expires_at", UtcDateTime, nullable=False),
+    Column("position", Integer),
 )
 
 hub = Table(
@@ -335,17 +354,27 @@ hub = Table(
     Column("lag", Float, nullable=False),
 )
 
+
+def _made_by(made: Table) -> dict[str, Any]:
+    """Return the property that has the username of who made something, loaded along with it."""
+    username = select(user.c.username).where(user.c.id == made.c.created_by_id).correlate_except(user)
+    return {"created_by": column_property(username.scalar_subquery(), expire_on_flush=False)}
+
+
 mapper = registry(metadata=metadata)
 mapper.map_imperatively(entities.User, user)
 mapper.map_imperatively(entities.RefreshToken, refresh_token)
-mapper.map_imperatively(entities.Dataset, dataset)
+mapper.map_imperatively(entities.Dataset, dataset, properties=_made_by(dataset))
 mapper.map_imperatively(
     entities.Task,
     task,
-    properties={"dataset": relationship(entities.Dataset, lazy="joined", viewonly=True)},
+    properties={
+        "dataset": relationship(entities.Dataset, lazy="joined", viewonly=True),
+        **_made_by(task),
+    },
 )
 mapper.map_imperatively(entities.Execution, execution)
-mapper.map_imperatively(entities.Workflow, workflow)
+mapper.map_imperatively(entities.Workflow, workflow, properties=_made_by(workflow))
 mapper.map_imperatively(entities.WorkflowRun, workflow_run)
 mapper.map_imperatively(entities.Metric, metric)
 mapper.map_imperatively(entities.Artifact, artifact)

@@ -12,31 +12,38 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from svops_plugin.application.event_ports import Events, Hubs
+from svops_plugin.application.housekeeping_ports import Old
+from svops_plugin.application.leases import Leases
+from svops_plugin.application.notification_ports import Deliveries, NotificationConfigs
 from svops_plugin.application.ports import (
     Datasets,
     Executions,
     IdempotencyKeys,
-    Leases,
     Tasks,
-    Tracking,
     Users,
     WorkflowRuns,
     Workflows,
 )
+from svops_plugin.application.tracking_ports import Tracking
 from svops_plugin.domain.entities import Event
 from svops_plugin.domain.errors import Conflict, Unavailable
 from svops_plugin.infrastructure.database.event_repositories import SqlEvents, SqlHubs
+from svops_plugin.infrastructure.database.housekeeping import SqlOld
+from svops_plugin.infrastructure.database.leases import SqlLeases
+from svops_plugin.infrastructure.database.notification_repositories import (
+    SqlDeliveries,
+    SqlNotificationConfigs,
+)
 from svops_plugin.infrastructure.database.repositories import (
     SqlDatasets,
     SqlExecutions,
     SqlIdempotencyKeys,
-    SqlLeases,
     SqlTasks,
-    SqlTracking,
     SqlWorkflowRuns,
     SqlWorkflows,
 )
 from svops_plugin.infrastructure.database.tables import metadata
+from svops_plugin.infrastructure.database.tracking_repository import SqlTracking
 from svops_plugin.infrastructure.database.users import SqlUsers
 
 EVENT_LOCK = 0x53564F50  # "SVOP": the advisory lock that makes event ids visible in their order
@@ -64,6 +71,9 @@ class SqlUnitOfWork:
         self.idempotency: IdempotencyKeys = SqlIdempotencyKeys(self._session)
         self.events: Events = SqlEvents(self._session)
         self.hubs: Hubs = SqlHubs(self._session)
+        self.notification_configs: NotificationConfigs = SqlNotificationConfigs(self._session)
+        self.deliveries: Deliveries = SqlDeliveries(self._session)
+        self.old: Old = SqlOld(self._session)
 
     def record(self, event: Event) -> None:
         """Write an event with this transaction, after everything else in it."""

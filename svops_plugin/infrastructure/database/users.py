@@ -34,9 +34,19 @@ class SqlUsers:
                 self.session, tables.user, {"id": user_id, "subject": subject, "username": username}
             )
 
+    def get(self, user_id: int) -> User | None:
+        """Return the user with this id, if SVOps has met them."""
+        return self.session.get(User, user_id) if 0 < user_id <= LARGEST_ID else None
+
     def named(self, username: str) -> User | None:
         """Return the user with this name, if SVOps has met them."""
         return self.session.scalars(select(User).where(tables.user.c.username == username)).first()
+
+    def retire(self, user_id: int) -> None:
+        """Keep the id for good: SQLite gives a deleted user's to the next one."""
+        self.session.execute(
+            update(tables.user).where(tables.user.c.id == user_id).values(subject=f"deleted {user_id}")
+        )
 
     def add_refresh_token(self, token: RefreshToken) -> None:
         """Write a new refresh token."""
@@ -53,5 +63,14 @@ class SqlUsers:
         self.session.execute(
             update(tables.refresh_token)
             .where(c.family == family, c.revoked_at.is_(None))
+            .values(revoked_at=utcnow())
+        )
+
+    def revoke_all(self, user_id: int) -> None:
+        """End every refresh token of a user."""
+        c = tables.refresh_token.c
+        self.session.execute(
+            update(tables.refresh_token)
+            .where(c.user_id == user_id, c.revoked_at.is_(None))
             .values(revoked_at=utcnow())
         )

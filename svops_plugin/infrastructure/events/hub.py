@@ -13,8 +13,8 @@ from datetime import timedelta
 
 from sqlalchemy.engine import Engine
 
-from svops_plugin.application.event_ports import Audience, Census, HubRow, Message, Recorded, Topic
-from svops_plugin.application.events import encode
+from svops_plugin.application.event_ports import Audience, Census, HubRow, Recorded, Topic
+from svops_plugin.application.events import message
 from svops_plugin.application.ports import Transactions
 from svops_plugin.domain.entities import Json, utcnow
 from svops_plugin.domain.errors import SVOpsError
@@ -135,7 +135,7 @@ class Hub:
         return len(events) == BATCH
 
     def _deliver(self, events: Sequence[Recorded], position: int) -> None:
-        messages = [Message(event, encode(event)) for event in events]
+        messages = [message(event) for event in events]
         for audience in self._audiences:
             audience.deliver(messages, position)
         self._position = position

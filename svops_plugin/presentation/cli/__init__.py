@@ -14,9 +14,13 @@ COMMANDS = {
     "dataset": "svops_plugin.presentation.cli.datasets:dataset",
     "db": "svops_plugin.presentation.cli.database:database",
     "demo": "svops_plugin.presentation.cli.stack.commands:demo",
+    "doctor": "svops_plugin.presentation.cli.doctor:doctor",
     "events": "svops_plugin.presentation.cli.events:events",
+    "init": "svops_plugin.presentation.cli.deployment:init",
+    "openapi": "svops_plugin.presentation.cli.openapi:openapi",
     "reconcile": "svops_plugin.presentation.cli.reconcile:reconcile",
     "samples": "svops_plugin.presentation.cli.samples:samples",
+    "secrets": "svops_plugin.presentation.cli.deployment:make_secrets",
     "task": "svops_plugin.presentation.cli.tasks:task",
     "up": "svops_plugin.presentation.cli.stack.commands:up",
 }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +10,7 @@ from svops_plugin.application.ports import Query
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import DataType
 from svops_plugin.domain.permissions import OPERATOR
+from svops_plugin.presentation.cli.places import Place
 
 
 @click.group()
@@ -21,19 +20,19 @@ def dataset() -> None:
 
 @dataset.command()
 @click.argument("name")
-@click.argument("path", type=click.Path(path_type=Path, resolve_path=True))
+@click.argument("path", type=Place())
 @click.option("--type", "data_type", type=click.Choice([kind.value for kind in DataType]), required=True)
-@click.option("--gt", "gt_path", type=click.Path(path_type=Path, resolve_path=True), help="Ground truth.")
+@click.option("--gt", "gt_path", type=Place(), help="Ground truth.")
 @click.option("--tag", "tags", multiple=True)
-def create(name: str, path: Path, data_type: str, gt_path: Path | None, tags: tuple[str, ...]) -> None:
+def create(name: str, path: str, data_type: str, gt_path: str | None, tags: tuple[str, ...]) -> None:
     """Register the dataset at PATH as NAME."""
     made = services().datasets.create(
         OPERATOR,
         {
             "name": name,
-            "path": str(path),
+            "path": path,
             "data_type": DataType(data_type),
-            "gt_path": str(gt_path) if gt_path else None,
+            "gt_path": gt_path,
             "tags": list(tags),
         },
     )

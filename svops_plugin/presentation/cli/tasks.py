@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,8 +16,9 @@ from svops_plugin.application.ports import Query
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import TaskStatus
+from svops_plugin.presentation.cli.places import Place
 from svops_plugin.presentation.cli.progress import view
-from svops_plugin.presentation.rest.tasks import dump_standing, dump_started
+from svops_plugin.presentation.rest.run_schemas import dump_standing, dump_started
 
 POLL = 0.5
 PAGE = 1000
@@ -49,20 +49,20 @@ def task() -> None:
 @click.argument("name")
 @click.option("--dataset", "dataset_id", type=int, required=True, help="The dataset's id.")
 @click.option("--customer", required=True)
-@click.option("--out", "log_out_path", required=True, type=click.Path(path_type=Path, resolve_path=True))
+@click.option("--out", "log_out_path", required=True, type=Place())
 @click.option("--build-config", help="A preset: release, debug, test-config-e2e or one of your own.")
 @click.option("--custom-conf", type=JsonObject(), help='As in {"estimator": "svc", "params": {"C": 10}}.')
-@click.option("--video", "video_out_path", type=click.Path(path_type=Path, resolve_path=True))
+@click.option("--video", "video_out_path", type=Place())
 @click.option("--tag", "tags", multiple=True)
 def create(
     *,
     name: str,
     dataset_id: int,
     customer: str,
-    log_out_path: Path,
+    log_out_path: str,
     build_config: str | None,
     custom_conf: dict[str, Any] | None,
-    video_out_path: Path | None,
+    video_out_path: str | None,
     tags: tuple[str, ...],
 ) -> None:
     """Keep a new task NAME and show its id."""
@@ -72,12 +72,12 @@ def create(
             "name": name,
             "dataset_id": dataset_id,
             "customer": customer,
-            "log_out_path": str(log_out_path),
+            "log_out_path": log_out_path,
             "build_config": build_config,
             "build_config_customized": custom_conf is not None,
             "build_config_custom_conf": custom_conf or {},
             "video_out_enabled": video_out_path is not None,
-            "video_out_path": str(video_out_path or ""),
+            "video_out_path": video_out_path or "",
             "tags": list(tags),
         },
     )

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Any, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, cast
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from flask.blueprints import BlueprintSetupState
-from marshmallow import RAISE, Schema, ValidationError
+from marshmallow import Schema, ValidationError, missing
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import BadRequest, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.routing import RequestRedirect
 
-from svops_plugin import __version__
 from svops_plugin.application.ports import Account
 from svops_plugin.bootstrap import Services, host
 from svops_plugin.bootstrap import services as build_services
-from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, PermissionDenied, SVOpsError
+from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, PermissionDenied
 from svops_plugin.domain.permissions import Actor
-from svops_plugin.presentation.rest import bridge
+from svops_plugin.presentation.rest import bridge, guard
 from svops_plugin.presentation.rest.errors import install, problem
+from svops_plugin.presentation.rest.operations import F, anonymous, operation_of
 
-PREFIX = "/svops/api/v1"
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-
-F = TypeVar("F", bound=Callable[..., Any])
+ROOT = "/svops"
+PREFIX = f"{ROOT}/api/v1"
 
 
 class ResourceBlueprint(Blueprint):
@@ -38,18 +36,44 @@ class ResourceBlueprint(Blueprint):
         super().add_url_rule(rule, *args, **options)
 
 
-def make_blueprint(name: str, path: str = "") -> Blueprint:
+def make_blueprint(name: str, path: str = "", below: str = PREFIX) -> Blueprint:
     """Return a blueprint below the API's prefix, with its errors, its sign-in and its place in the host."""
-    blueprint = ResourceBlueprint(f"svops_{name}", __name__, url_prefix=PREFIX + path)
+    blueprint = ResourceBlueprint(f"svops_{name}", __name__, url_prefix=below + path)
     install(blueprint)
-    blueprint.before_request(_identify)
+    blueprint.before_request(_admit)
+    blueprint.after_request(_say_methods)
+    blueprint.after_request(guard.harden)
+    blueprint.after_request(guard.share)
     blueprint.record(_attach)
     return blueprint
 
 
 def _attach(state: BlueprintSetupState) -> None:
-    host().attach(cast("Flask", state.app), state.blueprint)
-    bridge.serve(cast("Flask", state.app))
+    if state.options.get("serves", True):
+        host().attach(cast("Flask", state.app), state.blueprint)
+        bridge.serve(cast("Flask", state.app))
+
+
+def _allowed_methods() -> list[str]:
+    """Return the methods that the path of the request takes; the catch-all's own are none."""
+    adapter = current_app.create_url_adapter(request)
+    allowed = []
+    for method in bridge.METHODS if adapter else ():
+        try:
+            endpoint, _ = adapter.match(request.path, method)  # type: ignore[union-attr]  # not none here
+        except RequestRedirect:
+            continue
+        if not endpoint.startswith((f"{fallback.name}.", f"{outside.name}.")):
+            allowed.append(method)
+    return allowed
+
+
+def _say_methods(answer: Response) -> Response:
+    """Let the answer to OPTIONS leave out what only the catch-all takes."""
+    if request.method == "OPTIONS":
+        allowed = _allowed_methods()
+        answer.headers["Allow"] = ", ".join([*allowed, *(["HEAD"] if "GET" in allowed else []), "OPTIONS"])
+    return answer
 
 
 def services() -> Services:
@@ -57,35 +81,34 @@ def services() -> Services:
     return build_services(pooled=True)
 
 
-def anonymous(view: F) -> F:
-    """Let anybody call a view."""
-    view.anonymous = True  # type: ignore[attr-defined]  # read by _identify
-    return view
+def _admit() -> None:
+    """Look at a request before any view does."""
+    guard.check_size(request)
+    view = current_app.view_functions.get(request.endpoint or "")
+    if view is None or request.method == "OPTIONS" or operation_of(view).anonymous:
+        return  # the answer to OPTIONS tells what a path takes; a browser asks without a token
+    identify()
+    if request.method not in guard.SAFE_METHODS:
+        services().writes.take(actor().user_id)
 
 
-def _identify() -> None:
-    """Find out who asks before any view runs, unless the view is for anybody.
+def identify() -> None:
+    """Find out who asks.
 
     :raises NotAuthenticated: if nobody does
     :raises PermissionDenied: if the browser sent its cookie along with a write from another site
     """
-    view = current_app.view_functions.get(request.endpoint or "")
-    if getattr(view, "anonymous", False):
-        return
     accounts = services().accounts
     shown = accounts.token_of(request)
     if shown is None:
         raise NotAuthenticated("Sign in: send an access token as 'Authorization: Bearer …'.")
-    token, ambient = shown
-    if ambient and request.method not in SAFE_METHODS and not _same_origin():
+    access_token, ambient = shown
+    if ambient and request.method not in guard.SAFE_METHODS and not guard.from_own_page():
         raise PermissionDenied("A write with a cookie needs an Origin header of this very site.")
-    g.account = accounts.by_token(token)
-    g.actor = services().auth.actor(g.account)
-
-
-def _same_origin() -> bool:
-    origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).netloc == request.host
+    shown_by = accounts.by_token(access_token)
+    g.actor = replace(services().auth.actor(shown_by), address=request.remote_addr)
+    g.token = access_token
+    g.account = replace(shown_by, id=g.actor.user_id)
 
 
 def actor() -> Actor:
@@ -98,30 +121,35 @@ def account() -> Account:
     return cast("Account", g.account)
 
 
+def token() -> str:
+    """Return the access token that was shown."""
+    return cast("str", g.token)
+
+
 class Parser(FlaskParser):
     """Reads what was sent by a schema and refuses the rest in the domain's words."""
 
-    DEFAULT_UNKNOWN_BY_LOCATION = {"json": RAISE, "form": RAISE, "query": RAISE}  # noqa: RUF012  # webargs' own
+    DEFAULT_UNKNOWN_BY_LOCATION = {"json": None, "form": None, "query": None}  # noqa: RUF012  # the schemas say it
 
-    def load_json(self, req: Any, schema: Schema) -> Any:
-        """Read a JSON object, whatever its length says; nothing else is taken for one."""
-        if req.get_data() and not req.is_json:
+    def load_json(self, req: Any, schema: Schema) -> Any:  # noqa: ARG002
+        """Read JSON; nothing else is taken for it."""
+        content = req.get_data()
+        if content and not req.is_json:
             raise UnsupportedMediaType("Send JSON, with 'Content-Type: application/json'.")
-        try:
-            return super().load_json(req, schema)
-        except RecursionError:
-            raise BadRequest("The body is nested too deeply.") from None
-
-    def _handle_invalid_json_error(self, error: Any, req: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
-        raise BadRequest(f"The body is not JSON: {error}.")
+        return guard.parse_json(content) if content else missing
 
     def handle_error(self, error: ValidationError, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Refuse with every reason, by field."""
-        reasons = flatten(error.messages)  # type: ignore[arg-type]  # webargs nests them by location
-        raise InvalidInput("; ".join(f"{name}: {why[0]}" for name, why in reasons.items()), reasons)
+        raise refused(error.messages)  # type: ignore[arg-type]  # webargs nests them by location
 
 
 parser = Parser()
+
+
+def refused(messages: Mapping[str, Any]) -> InvalidInput:
+    """Return a refusal with every reason, by field, of marshmallow's below their location."""
+    reasons = flatten(messages)
+    return InvalidInput("; ".join(f"{name}: {why[0]}" for name, why in reasons.items()), reasons)
 
 
 def flatten(messages: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -142,28 +170,36 @@ def flatten(messages: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def body(schema: Schema) -> Callable[[F], F]:
     """Give the view the JSON body that the schema loads, as its last argument."""
-    return cast("Callable[[F], F]", parser.use_args(schema, location="json"))
+
+    def decorate(view: F) -> F:
+        operation_of(view).body = schema
+        return cast("F", parser.use_args(schema, location="json")(view))
+
+    return decorate
+
+
+def form(schema: Schema) -> Callable[[F], F]:
+    """Give the view the form that the schema loads, as its last argument."""
+
+    def decorate(view: F) -> F:
+        operation_of(view).body, operation_of(view).form = schema, True
+        return cast("F", parser.use_args(schema, location="form")(view))
+
+    return decorate
 
 
 def query(schema: Schema) -> Callable[[F], F]:
     """Give the view the query string that the schema loads, as its last argument."""
-    return cast("Callable[[F], F]", parser.use_args(schema, location="query"))
+
+    def decorate(view: F) -> F:
+        operation_of(view).query = schema
+        return cast("F", parser.use_args(schema, location="query")(view))
+
+    return decorate
 
 
-system = make_blueprint("system")
 fallback = make_blueprint("fallback")
-
-
-@system.get("/health")
-@anonymous
-def health() -> tuple[dict[str, Any], int]:
-    """Tell whether SVOps can work, and what keeps it from it."""
-    try:
-        with services().transactions() as uow:
-            uow.ping()
-            return {"status": "healthy", "version": __version__}, HTTPStatus.OK
-    except SVOpsError as refusal:
-        return {"status": "unhealthy", "version": __version__, "detail": str(refusal)}, 503
+outside = make_blueprint("outside", below=ROOT)
 
 
 @fallback.route("/", defaults={"path": ""}, methods=bridge.METHODS)
@@ -171,17 +207,17 @@ def health() -> tuple[dict[str, Any], int]:
 @anonymous
 def nothing_here(path: str) -> Response:
     """Answer for paths that no resource has, and for methods that a path does not take."""
-    adapter = current_app.create_url_adapter(request)
-    allowed = []
-    for method in bridge.METHODS if adapter else ():
-        try:
-            endpoint, _ = adapter.match(request.path, method)  # type: ignore[union-attr]  # not none here
-        except RequestRedirect:
-            continue
-        if endpoint != request.endpoint:
-            allowed.append(method)
+    allowed = _allowed_methods()
     if not allowed:
         return problem(HTTPStatus.NOT_FOUND, f"There is nothing at {PREFIX}/{path}.")
     answer = problem(HTTPStatus.METHOD_NOT_ALLOWED, f"{PREFIX}/{path} takes {', '.join(allowed)}.")
     answer.headers["Allow"] = ", ".join(allowed)
     return answer
+
+
+@outside.route("/", defaults={"path": ""}, methods=bridge.METHODS)
+@outside.route("/<path:path>", methods=bridge.METHODS)
+@anonymous
+def nothing_outside(path: str) -> Response:
+    """Answer for paths below ``/svops`` that nothing has, as the server of Airflow 3 does without Flask."""
+    return problem(HTTPStatus.NOT_FOUND, bridge.NOTHING.format(f"{ROOT}/{path}"))

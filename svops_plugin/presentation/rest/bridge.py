@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from svops_plugin.presentation.rest.errors import MEDIA_TYPE
+from svops_plugin.presentation.rest.guard import SECURITY_HEADERS
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 THREADS = 16
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+NOTHING = "There is nothing at {}; the API is below /svops/api/v1."
 _served: list[Any] = []
 
 
@@ -55,10 +57,9 @@ def problem(request: HTTPConnection, status: HTTPStatus, detail: str) -> Respons
         "detail": detail,
         "instance": request.url.path,
     }
-    return JSONResponse(body, status, media_type=MEDIA_TYPE)
+    return JSONResponse(body, status, SECURITY_HEADERS, MEDIA_TYPE)
 
 
 def nothing_here(request: Request) -> Response:
     """Answer for paths below ``/svops`` that nothing has."""
-    detail = f"There is nothing at {request.url.path}; the API is below /svops/api/v1."
-    return problem(request, HTTPStatus.NOT_FOUND, detail)
+    return problem(request, HTTPStatus.NOT_FOUND, NOTHING.format(request.url.path))

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, missing, pre_load, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, missing, pre_load, validate
 
 from svops_plugin.application.ports import Page, Query
 
 MAX_LIMIT = 1000
 MAX_ID = 2**31 - 1
+MAX_ID_DIGITS = 10
 MAX_DEPTH = 32
+MAX_KEY = 250
+SOMETIMES = {"x-sometimes": True}  # a field that not every answer has
 
 
 class Whole(fields.Nested):
@@ -34,8 +38,70 @@ class PrefixedId(fields.Field):  # type: ignore[type-arg]  # generic in marshmal
         return None if value is None else f"{self.prefix}_{value}"
 
 
+class Flag(fields.Boolean):
+    """True or false as JSON has them; marshmallow would take many a word and number for one of the two."""
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> bool:  # noqa: ARG002
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class Ids(fields.String):
+    """Ids with commas between, each once.
+
+    :param least: how many there are at the least
+    :param most: how many there are at the most
+    """
+
+    def __init__(self, least: int, most: int, **kwargs: Any) -> None:
+        super().__init__(required=True, **kwargs)
+        self.least, self.most = least, most
+
+    def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
+        parts = super()._deserialize(value, attr, data, **kwargs).split(",")
+        if not all(part.isascii() and part.isdigit() and len(part) < MAX_ID_DIGITS for part in parts):
+            raise ValidationError("Ids with commas between are expected, as in 1,2.")
+        ids = [int(part) for part in parts]
+        if len(set(ids)) < len(ids):
+            raise ValidationError("An id stands there twice.")
+        if not self.least <= len(ids) <= self.most:
+            raise ValidationError(f"{self.least} to {self.most} ids are expected.")
+        return ids
+
+
+class Count(fields.Integer):
+    """How many items an attribute has."""
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:
+        return super()._serialize(len(value), attr, obj, **kwargs)
+
+
+class MessageSchema(Schema):
+    """What was done, in words."""
+
+    message = fields.String()
+
+
+class ProblemSchema(Schema):
+    """Problem details (RFC 9457)."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    instance = fields.String()
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()), metadata=SOMETIMES)
+    current = fields.Dict(metadata=SOMETIMES)
+
+
 class InputSchema(Schema):
     """What is sent: only values that every database can hold, and that JSON can say again."""
+
+    class Meta:
+        """Marshmallow's options: a field that nobody knows is refused."""
+
+        unknown = RAISE
 
     @pre_load
     def refuse_unstorable(self, data: Any, **_kwargs: Any) -> Any:
@@ -95,6 +161,23 @@ class ListQuery(InputSchema):
         paging = {name: values[name] for name in ("skip", "limit", "order_by")}
         filters = {name: value for name, value in values.items() if name not in paging}
         return Query(**paging, filters=filters)
+
+
+@cache
+def list_schema(item: type[Schema]) -> type[Schema]:
+    """Return the schema of a page of items."""
+    name = f"{item.__name__.removesuffix('Schema')}List"
+    page: type[Schema] = Schema.from_dict(
+        {
+            "items": fields.List(fields.Nested(item)),
+            "total": fields.Integer(),
+            "skip": fields.Integer(),
+            "limit": fields.Integer(),
+        },
+        name=name,
+    )
+    page.__name__ = name
+    return page
 
 
 def dump_page(schema: Schema, page: Page[Any]) -> dict[str, Any]:

@@ -4,24 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
+from http import HTTPStatus
 from typing import Any
 
 from flask import request
 from marshmallow import Schema, fields, validate
 
-from svops_plugin.application.executions import Once, Standing, Started
-from svops_plugin.domain.entities import TriggerType
-from svops_plugin.domain.errors import InvalidInput
+from svops_plugin.application.executions import Once, Standing, Standings
+from svops_plugin.application.ports import Page
+from svops_plugin.application.tasks import Checked
+from svops_plugin.domain.entities import Json, Task, User
+from svops_plugin.domain.errors import Conflict, InvalidInput
 from svops_plugin.domain.permissions import Actor
-from svops_plugin.domain.states import RunStatus, TaskStatus
+from svops_plugin.domain.states import TaskStatus
 from svops_plugin.presentation.rest.api import actor, body, make_blueprint, query, services
 from svops_plugin.presentation.rest.datasets import DatasetSchema
+from svops_plugin.presentation.rest.errors import show_current
+from svops_plugin.presentation.rest.operations import answers, answers_page, once
+from svops_plugin.presentation.rest.run_schemas import (
+    HistorySchema,
+    StandingSchema,
+    StandingsSchema,
+    StartedSchema,
+    StatusSchema,
+    dump_started,
+)
 from svops_plugin.presentation.rest.schemas import (
+    MAX_KEY,
+    Flag,
+    Ids,
     InputSchema,
     ListQuery,
-    PrefixedId,
     Whole,
-    dump_page,
     id_field,
     name_field,
     tags_field,
@@ -29,7 +43,8 @@ from svops_plugin.presentation.rest.schemas import (
 )
 
 blueprint = make_blueprint("tasks", "/tasks")
-MAX_KEY = 250
+
+MAX_TASKS = 500  # whose ids still fit into the line that gunicorn reads of a request
 
 
 class ConfigurationSchema(Schema):
@@ -65,11 +80,25 @@ class TaskSchema(Schema):
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
     created_by_id = fields.Integer(allow_none=True)
+    created_by = fields.String(allow_none=True)
     configuration = Whole(ConfigurationSchema)
     dataset = fields.Nested(DatasetSchema, allow_none=True)
     video_output = Whole(VideoOutputSchema)
     tags = fields.List(fields.String())
     version = fields.Integer()
+
+
+class OwnerSchema(Schema):
+    """Somebody who has tasks."""
+
+    id = fields.Integer()
+    username = fields.String()
+
+
+class OwnersSchema(Schema):
+    """Everybody who has tasks."""
+
+    items = fields.List(fields.Nested(OwnerSchema))
 
 
 class TaskFields(InputSchema):
@@ -79,11 +108,11 @@ class TaskFields(InputSchema):
     branch_name = text_field(255, allow_none=True)
     commit_id = text_field(255, allow_none=True)
     build_config = name_field(allow_none=True)
-    build_config_customized = fields.Boolean()
+    build_config_customized = Flag()
     build_config_custom_conf = fields.Dict(keys=fields.String())
     build_config_custom_ini = fields.Dict(keys=fields.String())
     dataset_id = id_field(allow_none=True)
-    video_out_enabled = fields.Boolean()
+    video_out_enabled = Flag()
     video_out_path = text_field(4096)
     tags = tags_field()
     status = fields.Enum(TaskStatus, by_value=True)
@@ -117,6 +146,26 @@ class TaskQuery(ListQuery):
     q = name_field()
 
 
+class StandingQuery(InputSchema):
+    """Which tasks to tell of."""
+
+    ids = Ids(1, MAX_TASKS)
+
+
+class CloneRequest(InputSchema):
+    """What to call a copy."""
+
+    name = name_field()
+
+
+class CheckedSchema(Schema):
+    """Whether a task would be kept."""
+
+    valid = fields.Boolean()
+    errors = fields.Dict(keys=fields.String(), values=fields.List(fields.String()))
+    resolved = fields.Dict(allow_none=True)
+
+
 class ExecuteRequest(InputSchema):
     """What goes with an execution."""
 
@@ -132,154 +181,138 @@ class RetryRequest(InputSchema):
     )
 
 
-class ExecutionSchema(Schema):
-    """One attempt, beside how it stands."""
-
-    created_at = fields.DateTime()
-    triggered_at = fields.DateTime(allow_none=True)
-    ended_at = fields.DateTime(allow_none=True)
-    stop_requested_at = fields.DateTime(allow_none=True)
-    stop_requested_by = fields.String(allow_none=True)
-    requested_by = fields.String()
-    resumed_from_id = fields.Integer(allow_none=True)
-    controller_run_id = fields.String()
-    parameters = fields.Dict()
-    note = fields.String()
-    result = fields.Dict(allow_none=True)
-
-
-class ProgressSchema(Schema):
-    """How many of a run's tasks have ended, and what the running one last said."""
-
-    done = fields.Integer(attribute="progress_done")
-    total = fields.Integer(attribute="progress_total")
-    message = fields.String()
-
-
-class ErrorSchema(Schema):
-    """What went wrong, and where."""
-
-    dag_id = fields.String(allow_none=True)
-    task_id = fields.String(allow_none=True)
-    message = fields.String()
-    log_url = fields.String(allow_none=True)
-    log_tail = fields.List(fields.String())
-
-
-class WorkflowRunSchema(Schema):
-    """A DAG run as it is answered."""
-
-    id = PrefixedId("run")
-    workflow_id = PrefixedId("wf")
-    status = fields.Enum(RunStatus, by_value=True)
-    trigger_type = fields.Enum(TriggerType, by_value=True)
-    configuration = fields.Dict()
-    start_date = fields.DateTime(allow_none=True)
-    end_date = fields.DateTime(allow_none=True)
-    execution_date = fields.DateTime(attribute="created_at")
-    triggered_by = fields.String()
-    external_trigger_id = fields.String(attribute="dag_run_id")
-    note = fields.String()
-    dag_id = fields.String()
-    position = fields.Integer(allow_none=True)
-    progress = Whole(ProgressSchema)
-    error = fields.Nested(ErrorSchema, allow_none=True)
-
-
-_schema = TaskSchema()
 _query = TaskQuery()
-_run_schema = WorkflowRunSchema()
-_error_schema = ErrorSchema()
-_execution_schema = ExecutionSchema()
+show_current(blueprint, TaskSchema())
 
 
 @blueprint.post("/")
 @body(TaskCreate())
-def create(values: dict[str, Any]) -> tuple[dict[str, Any], int]:
+@answers(TaskSchema(), HTTPStatus.CREATED)
+def create(values: dict[str, Any]) -> Task:
     """Keep a new task."""
     values.pop("status", None)
-    return _schema.dump(services().tasks.create(actor(), values)), 201
+    return services().tasks.create(actor(), values)
 
 
 @blueprint.get("/")
 @query(_query)
-def index(values: dict[str, Any]) -> dict[str, Any]:
+@answers_page(TaskSchema())
+def index(values: dict[str, Any]) -> Page[Task]:
     """List tasks."""
-    return dump_page(_schema, services().tasks.page(actor(), _query.as_query(values)))
+    return services().tasks.page(actor(), _query.as_query(values))
+
+
+@blueprint.post("/check")
+@body(TaskUpdate())
+@answers(CheckedSchema())
+def check(values: dict[str, Any]) -> Checked:
+    """Tell, while it is typed, what would be refused of a task; only fields that are sent are looked at.
+
+    ``resolved`` is the build configuration as the pipelines would have it.
+    """
+    for ignored in ("status", "version"):
+        values.pop(ignored, None)
+    return services().tasks.check(actor(), values)
+
+
+@blueprint.get("/standing")
+@query(StandingQuery())
+@answers(StandingsSchema())
+def standing(values: dict[str, Any]) -> Standings:
+    """Tell how up to 500 tasks stand, in the order of the ids; those that are not there are left out."""
+    return services().executions.standings(actor(), values["ids"])
+
+
+@blueprint.get("/owners")
+@answers(OwnersSchema())
+def owners() -> dict[str, list[User]]:
+    """List everybody who has tasks, by their names."""
+    return {"items": services().tasks.owners(actor())}
 
 
 @blueprint.get("/<int:task_id>")
-def show(task_id: int) -> Any:
+@answers(TaskSchema())
+def show(task_id: int) -> Task:
     """Return a task."""
-    return _schema.dump(services().tasks.get(actor(), task_id))
+    return services().tasks.get(actor(), task_id)
 
 
 @blueprint.put("/<int:task_id>")
 @body(TaskUpdate())
-def update(values: dict[str, Any], task_id: int) -> Any:
+@answers(TaskSchema(), refuses=(Conflict,))
+def update(values: dict[str, Any], task_id: int) -> Task:
     """Change a task."""
-    return _schema.dump(services().tasks.update(actor(), task_id, values))
+    return services().tasks.update(actor(), task_id, values)
 
 
 @blueprint.delete("/<int:task_id>")
-def delete(task_id: int) -> tuple[str, int]:
+@answers(status=HTTPStatus.NO_CONTENT, refuses=(Conflict,))
+def delete(task_id: int) -> None:
     """Forget a task with its executions; what they wrote to disk stays."""
     services().tasks.delete(actor(), task_id)
-    return "", 204
+
+
+@blueprint.post("/<int:task_id>/clone")
+@body(CloneRequest())
+@answers(TaskSchema(), HTTPStatus.CREATED)
+def clone(values: dict[str, Any], task_id: int) -> Task:
+    """Keep a new task of one's own that says the same as another."""
+    return services().tasks.clone(actor(), task_id, values.get("name"))
 
 
 @blueprint.post("/<int:task_id>/execute")
+@once
 @body(ExecuteRequest())
-def execute(values: dict[str, Any], task_id: int) -> tuple[dict[str, Any], int]:
+@answers(StartedSchema(), HTTPStatus.CREATED, refuses=(Conflict,), dumped=True)
+def execute(values: dict[str, Any], task_id: int) -> Json:
     """Run the chain for a task."""
-    answer = services().executions.execute(
+    return services().executions.execute(
         actor(),
         task_id,
         dump_started,
         parameters=values["parameters"],
         note=values["note"],
-        once=once(actor(), values),
+        once=identity(actor(), values),
     )
-    return answer, 201
 
 
 @blueprint.post("/<int:task_id>/retry")
+@once
 @body(RetryRequest())
-def retry(values: dict[str, Any], task_id: int) -> tuple[dict[str, Any], int]:
+@answers(StartedSchema(), HTTPStatus.CREATED, refuses=(Conflict,), dumped=True)
+def retry(values: dict[str, Any], task_id: int) -> Json:
     """Go on where the last execution failed or was stopped."""
-    answer = services().executions.retry(
+    return services().executions.retry(
         actor(),
         task_id,
         dump_started,
         from_start=values["from_"] == "start",
-        once=once(actor(), values),
+        once=identity(actor(), values),
     )
-    return answer, 201
 
 
 @blueprint.post("/<int:task_id>/stop")
-def stop(task_id: int) -> dict[str, Any]:
+@answers(StandingSchema(), refuses=(Conflict,))
+def stop(task_id: int) -> Standing:
     """End a running execution."""
-    return dump_standing(services().executions.stop(actor(), task_id))
+    return services().executions.stop(actor(), task_id)
 
 
 @blueprint.get("/<int:task_id>/executions")
+@answers(HistorySchema())
 def executions(task_id: int) -> dict[str, Any]:
     """List every attempt, the newest first."""
-    history = services().executions.history(actor(), task_id)
-    return {
-        "items": [
-            {
-                **dump_standing(standing),
-                **_execution_schema.dump(standing.execution),
-            }
-            for standing in history
-        ],
-        "total": len(history),
-    }
+    return {"items": services().executions.history(actor(), task_id)}
 
 
-def once(asker: Actor, values: dict[str, Any]) -> Once | None:
+@blueprint.get("/<int:task_id>/status")
+@answers(StatusSchema())
+def status(task_id: int) -> Standing:
+    """Tell how a task and its newest execution stand."""
+    return services().executions.standing(actor(), task_id)
+
+
+def identity(asker: Actor, values: dict[str, Any]) -> Once | None:
     """Return the request's identity, where it carries an ``Idempotency-Key``."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -289,43 +322,3 @@ def once(asker: Actor, values: dict[str, Any]) -> Once | None:
     asked = json.dumps([request.path.rstrip("/"), values], sort_keys=True)
     digest = hashlib.sha256(asked.encode()).hexdigest()
     return Once(scope=f"user:{asker.user_id}", key=key, digest=digest)
-
-
-def dump_started(started: Started) -> dict[str, Any]:
-    """Return a started execution as the front end reads it."""
-    task_id, total = started.task.id, len(started.execution.chain)
-    return {
-        "task_id": task_id,
-        "execution_id": started.execution.id,
-        "attempt": started.execution.attempt,
-        "total_dags": total,
-        "workflow_runs": _run_schema.dump(started.runs, many=True),
-        "message": f"Task {task_id} execution started with {total} DAG chain",
-    }
-
-
-@blueprint.get("/<int:task_id>/status")
-def status(task_id: int) -> dict[str, Any]:
-    """Tell how a task and its newest execution stand."""
-    return dump_standing(services().executions.standing(actor(), task_id))
-
-
-def dump_standing(standing: Standing) -> dict[str, Any]:
-    """Return a standing as the front end reads it."""
-    task, execution = standing.task, standing.execution
-    return {
-        "task_id": task.id,
-        "task_status": task.status.value,
-        "task_name": task.name,
-        "dag_chain": standing.chain,
-        "workflow_runs": _run_schema.dump(standing.runs, many=True),
-        "total_workflow_runs": len(standing.runs),
-        "overall_status": execution.status.value if execution else "pending",
-        "execution_id": execution.id if execution else None,
-        "attempt": execution.attempt if execution else None,
-        "progress": {
-            "done": sum(run.progress_done for run in standing.runs),
-            "total": sum(run.progress_total for run in standing.runs),
-        },
-        "error": _error_schema.dump(execution.error) if execution and execution.error else None,
-    }

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
-from marshmallow import Schema, fields, validate
+from flask import Response, has_request_context, request
+from marshmallow import Schema, fields, post_dump, validate
 
+from svops_plugin.application.airflow_ports import Dag, DagParam
+from svops_plugin.application.ports import Page
 from svops_plugin.application.workflows import RunDetail
-from svops_plugin.domain.errors import NotFound
+from svops_plugin.domain.entities import Json, Workflow, WorkflowRun
+from svops_plugin.domain.errors import Conflict, Gone, NotFound
 from svops_plugin.domain.states import RunStatus
-from svops_plugin.presentation.rest.api import actor, body, make_blueprint, query, services
+from svops_plugin.presentation.rest.api import PREFIX, actor, body, make_blueprint, query, services
+from svops_plugin.presentation.rest.files import FILE, ArtifactQuery, send_artifact
+from svops_plugin.presentation.rest.operations import answers, answers_page
+from svops_plugin.presentation.rest.run_schemas import (
+    ArtifactSchema,
+    MetricSchema,
+    ProgressSchema,
+    WorkflowRunSchema,
+)
 from svops_plugin.presentation.rest.schemas import (
+    Flag,
     InputSchema,
     ListQuery,
     PrefixedId,
-    dump_page,
     id_field,
     name_field,
     text_field,
 )
-from svops_plugin.presentation.rest.tasks import WorkflowRunSchema
 
 blueprint = make_blueprint("workflows", "/workflows")
 
@@ -35,6 +49,7 @@ class WorkflowSchema(Schema):
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
     created_by_id = fields.Integer(allow_none=True)
+    created_by = fields.String(allow_none=True)
 
 
 class WorkflowCreate(InputSchema):
@@ -50,7 +65,7 @@ class WorkflowUpdate(InputSchema):
 
     name = name_field()
     description = text_field(10_000, allow_none=True)
-    is_active = fields.Boolean()
+    is_active = Flag()
 
 
 class WorkflowQuery(ListQuery):
@@ -59,6 +74,37 @@ class WorkflowQuery(ListQuery):
     dag_id = name_field(250)
     is_active = fields.Boolean()
     q = name_field()
+
+
+class DagSchema(Schema):
+    """A DAG that can be registered."""
+
+    dag_id = fields.String()
+    description = fields.String(allow_none=True)
+    is_paused = fields.Boolean()
+    is_broken = fields.Boolean()
+
+
+class DagQuery(ListQuery):
+    """Which DAGs to list."""
+
+    order_by = fields.String(load_default="dag_id", validate=validate.OneOf(["dag_id", "-dag_id"]))
+    q = name_field()
+
+
+class DagParamSchema(Schema):
+    """What a run of a DAG can be given."""
+
+    name = fields.String()
+    value = fields.Raw(allow_none=True)
+    description = fields.String(allow_none=True)
+    schema = fields.Dict()
+
+
+class DagParamsSchema(Schema):
+    """All that a run of a DAG can be given."""
+
+    items = fields.List(fields.Nested(DagParamSchema))
 
 
 class RunRequest(InputSchema):
@@ -76,6 +122,7 @@ class RunQuery(ListQuery):
     status = fields.Enum(RunStatus, by_value=True)
     since = fields.AwareDateTime()
     until = fields.AwareDateTime()
+    external_trigger_id = name_field(250)
 
 
 class ControlRequest(InputSchema):
@@ -98,11 +145,41 @@ class TaskInstanceSchema(Schema):
     log_url = fields.String()
 
 
-_schema = WorkflowSchema()
+class RunArtifactSchema(ArtifactSchema):
+    """A file that a run left, and where it is sent from."""
+
+    url = fields.String()
+
+
+class RunDetailSchema(WorkflowRunSchema):
+    """A run with its task instances, metrics and artifacts, and where to look at it in Airflow."""
+
+    progress = fields.Nested(ProgressSchema, attribute="run")
+    task_instances = fields.List(fields.Nested(TaskInstanceSchema))
+    metrics = fields.List(fields.Nested(MetricSchema))
+    artifacts = fields.List(fields.Nested(RunArtifactSchema))
+    log_url = fields.String(allow_none=True)
+    graph_url = fields.String()
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """Return an attribute of the detail, or of the run that it details."""
+        return super().get_attribute(obj if hasattr(obj, attr) else obj.run, attr, default)
+
+    @post_dump
+    def say_where_files_are(self, shown: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
+        """Add the addresses of the files, which only the run's own ids make."""
+        below = request.script_root if has_request_context() else ""  # a socket may be asked, too
+        root = below + PREFIX
+        for artifact in shown["artifacts"]:
+            path = f"{shown['workflow_id']}/runs/{shown['id']}/artifacts/{quote(artifact['name'])}"
+            artifact["url"] = f"{root}/workflows/{path}"
+        return shown
+
+
 _query = WorkflowQuery()
-_run_schema = WorkflowRunSchema()
 _run_query = RunQuery()
-_instance_schema = TaskInstanceSchema()
+_dag_query = DagQuery()
+dump_detail: Callable[[RunDetail], Json] = RunDetailSchema().dump
 
 
 def number(prefix: str, text: str) -> int:
@@ -118,66 +195,91 @@ def number(prefix: str, text: str) -> int:
 
 @blueprint.post("/")
 @body(WorkflowCreate())
-def create(values: dict[str, Any]) -> tuple[dict[str, Any], int]:
+@answers(WorkflowSchema(), HTTPStatus.CREATED, refuses=(Conflict,))
+def create(values: dict[str, Any]) -> Workflow:
     """Register a DAG."""
-    return _schema.dump(services().workflows.create(actor(), values)), 201
+    return services().workflows.create(actor(), values)
 
 
 @blueprint.get("/")
 @query(_query)
-def index(values: dict[str, Any]) -> dict[str, Any]:
+@answers_page(WorkflowSchema())
+def index(values: dict[str, Any]) -> Page[Workflow]:
     """List workflows."""
-    return dump_page(_schema, services().workflows.page(actor(), _query.as_query(values)))
+    return services().workflows.page(actor(), _query.as_query(values))
+
+
+@blueprint.get("/dags")
+@query(_dag_query)
+@answers_page(DagSchema())
+def dags(values: dict[str, Any]) -> Page[Dag]:
+    """List the DAGs that can be registered."""
+    return services().workflows.dags(actor(), _dag_query.as_query(values))
 
 
 @blueprint.get("/<workflow_id>")
-def show(workflow_id: str) -> Any:
+@answers(WorkflowSchema())
+def show(workflow_id: str) -> Workflow:
     """Return a workflow."""
-    return _schema.dump(services().workflows.get(actor(), number("wf", workflow_id)))
+    return services().workflows.get(actor(), number("wf", workflow_id))
 
 
 @blueprint.put("/<workflow_id>")
 @body(WorkflowUpdate())
-def update(values: dict[str, Any], workflow_id: str) -> Any:
+@answers(WorkflowSchema(), refuses=(Conflict,))
+def update(values: dict[str, Any], workflow_id: str) -> Workflow:
     """Change a workflow."""
-    return _schema.dump(services().workflows.update(actor(), number("wf", workflow_id), values))
+    return services().workflows.update(actor(), number("wf", workflow_id), values)
+
+
+@blueprint.get("/<workflow_id>/params")
+@answers(DagParamsSchema())
+def params(workflow_id: str) -> dict[str, list[DagParam]]:
+    """List the params of a workflow's DAG: what a run can be given, as its ``parameters``."""
+    return {"items": services().workflows.params(actor(), number("wf", workflow_id))}
 
 
 @blueprint.post("/<workflow_id>/runs")
 @body(RunRequest())
-def run(values: dict[str, Any], workflow_id: str) -> tuple[dict[str, Any], int]:
+@answers(WorkflowRunSchema(), HTTPStatus.CREATED, refuses=(Conflict,))
+def run(values: dict[str, Any], workflow_id: str) -> WorkflowRun:
     """Run a workflow's DAG alone."""
-    return _run_schema.dump(services().workflows.run(actor(), number("wf", workflow_id), values)), 201
+    return services().workflows.run(actor(), number("wf", workflow_id), values)
 
 
 @blueprint.get("/<workflow_id>/runs")
 @query(_run_query)
-def runs(values: dict[str, Any], workflow_id: str) -> dict[str, Any]:
+@answers_page(WorkflowRunSchema())
+def runs(values: dict[str, Any], workflow_id: str) -> Page[WorkflowRun]:
     """List a workflow's runs."""
-    page = services().workflows.runs(actor(), number("wf", workflow_id), _run_query.as_query(values))
-    return dump_page(_run_schema, page)
+    return services().workflows.runs(actor(), number("wf", workflow_id), _run_query.as_query(values))
 
 
 @blueprint.get("/<workflow_id>/runs/<run_id>")
-def show_run(workflow_id: str, run_id: str) -> dict[str, Any]:
-    """Return a run with its task instances."""
-    return dump_detail(services().workflows.detail(actor(), number("wf", workflow_id), number("run", run_id)))
+@answers(RunDetailSchema())
+def show_run(workflow_id: str, run_id: str) -> RunDetail:
+    """Return a run with its task instances, metrics and artifacts."""
+    return services().workflows.detail(actor(), number("wf", workflow_id), number("run", run_id))
+
+
+@blueprint.get("/<workflow_id>/runs/<run_id>/artifacts/<path:name>")
+@query(ArtifactQuery())
+@answers(media_type=FILE, refuses=(Gone,))
+def artifact(values: dict[str, Any], workflow_id: str, run_id: str, name: str) -> Response:
+    """Return a file that a run left, or the range of it that is asked for.
+
+    Its media type is the artifact's. In a browser it runs no scripts and loads nothing.
+    """
+    workflow, run = number("wf", workflow_id), number("run", run_id)
+    found, path = services().workflows.artifact(actor(), workflow, run, name.rstrip("/"))
+    return send_artifact(found, path, download=values["download"])
 
 
 @blueprint.post("/<workflow_id>/runs/<run_id>/control")
 @body(ControlRequest())
-def control(values: dict[str, Any], workflow_id: str, run_id: str) -> Any:
+@answers(WorkflowRunSchema(), refuses=(Conflict,))
+def control(values: dict[str, Any], workflow_id: str, run_id: str) -> WorkflowRun:
     """Stop a run or run it again."""
     workflows = services().workflows
     act = workflows.stop if values["action"] == "stop" else workflows.retry
-    return _run_schema.dump(act(actor(), number("wf", workflow_id), number("run", run_id)))
-
-
-def dump_detail(detail: RunDetail) -> dict[str, Any]:
-    """Return a run's detail as the front end reads it."""
-    return {
-        **_run_schema.dump(detail.run),
-        "task_instances": _instance_schema.dump(detail.task_instances, many=True),
-        "log_url": detail.log_url,
-        "graph_url": detail.graph_url,
-    }
+    return act(actor(), number("wf", workflow_id), number("run", run_id), values.get("note"))

@@ -21,7 +21,8 @@ from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, NotFound,
 from svops_plugin.domain.permissions import Actor
 
 BAD_REQUEST, UNAUTHENTICATED, FORBIDDEN, UNKNOWN, AUTH_TIMEOUT, TOO_MUCH = 4400, 4401, 4403, 4404, 4408, 4429
-TOO_BIG, RESTARTING, TRY_LATER = 1009, 1012, 1013  # of RFC 6455 and its registry
+NO_THREADS = 4501  # never here: the server would freeze
+TOO_BIG, FAILED, RESTARTING, TRY_LATER = 1009, 1011, 1012, 1013  # of RFC 6455 and its registry
 
 HEARTBEAT_SECONDS = 20
 AUTH_SECONDS = 5.0

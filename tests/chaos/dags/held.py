@@ -15,22 +15,22 @@ from airflow.providers.standard.operators.python import PythonOperator
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.errors import Conflict
 from svops_plugin.orchestration.pipeline import record_cause
-from tests.chaos.gates import Gates, Start
+from tests.chaos.gates import FOREIGN, Gates, Start
 
-FOREIGN = 2
 POLL = 0.1
 
 
 def hold(position: int, **context: Any) -> None:
     """Wait at the gate of this DAG."""
     run, ti = context["dag_run"], context["ti"]
-    if position != FOREIGN:
+    start = Start.of_this_process(run.dag_id, run.run_id, ti.try_number)
+    if run.dag_id != FOREIGN:
         try:
-            services().tracker(run.conf).begin()
+            services().tracker(run.dag_id, run.run_id).begin()
         except Conflict as refusal:
             raise AirflowFailException(str(refusal)) from refusal
     gates = Gates.from_environment()
-    gates.note(Start.of_this_process(run.dag_id, run.run_id, ti.try_number))
+    gates.note(start)
     while not (word := gates.word(run.conf["task_id"], position)):
         time.sleep(POLL)
     if word == "fail":
@@ -38,15 +38,16 @@ def hold(position: int, **context: Any) -> None:
 
 
 for position in (1, 2, 3):
-    callbacks = os.environ.get("CHAOS_CALLBACKS") != "lost" and position != FOREIGN
+    dag_id = f"held_{position}"
+    callbacks = os.environ.get("CHAOS_CALLBACKS") != "lost" and dag_id != FOREIGN
     with DAG(
-        f"held_{position}",
+        dag_id,
         schedule=None,
         start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
         catchup=False,
         max_active_runs=200,
         default_args={
-            "retries": 0 if position == FOREIGN else 1,
+            "retries": 0 if dag_id == FOREIGN else 1,
             "retry_delay": timedelta(seconds=1),
             "on_failure_callback": record_cause if callbacks else None,
         },

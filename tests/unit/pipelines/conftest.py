@@ -79,6 +79,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         return PipelineRun.from_snapshot(
             {
                 "execution_id": 11,
+                "workflow_run_id": 7,
                 "task_id": 3,
                 "attempt": 2,
                 "task_name": "Night shift",

@@ -68,10 +68,20 @@ def test_the_chain_runs_on_every_type_and_leaves_what_it_says(samples, make_run,
     assert {"report.html", "metrics.json", "profile.json", "model.joblib", "manifest.json"} <= set(
         recorder.artifacts
     )
+    confused = json.loads(recorder.artifacts["confusion_matrix.json"].read_bytes())
+    assert confused["labels"] == [str(digit) for digit in range(10)]
+    right = sum(row[index] for index, row in enumerate(confused["matrix"]))
+    assert right / sum(map(sum, confused["matrix"])) == result["metrics"]["accuracy"]
     assert recorder.messages[-1][2].startswith("report written; accuracy 0.")
     ((profile, fingerprint),) = recorder.profiles
     assert fingerprint == result["fingerprint"]
     assert (profile["samples"], profile["samples_found"]) == (300, 1797)
+    assert profile["listing"] == str(run.output / "dataset_files.json")
+    if data_type == "Surf":
+        counts = profile["features"]["descriptors"]
+        assert 0 < counts["fewest"] <= counts["mean"] == counts["total"] / 300 <= counts["most"]
+    else:
+        assert "descriptors" not in profile["features"]
     assert sum(part["train"] for part in profile["balance"].values()) == profile["train"]
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from svops_plugin.pipelines import files, frames
 from svops_plugin.pipelines.errors import DataError
+from svops_plugin.pipelines.files import TooManyFiles
 from svops_plugin.pipelines.readers import check, reader_for
 
 TYPES = ("Vector", "Surf", "Jetson")
@@ -154,6 +155,23 @@ def test_a_link_out_of_the_folder_is_not_read(tiny, problems, tmp_path):
     (dataset.path / name).symlink_to(tmp_path / "secret.png")
     assert problems(dataset) == [f"{name!r} is a link that leads out of the dataset's folder"]
     assert check(dataset.path, None, "Jetson") == problems(dataset)
+
+
+def test_of_very_many_files_some_are_looked_at(tiny, monkeypatch):
+    dataset, looked_at = tiny("Jetson"), []
+    is_file = Path.is_file
+
+    def noted(path):
+        looked_at.append(path)
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", noted)
+    reader = reader_for("Jetson")
+    assert reader.check(dataset.path, dataset.gt_path, at_most=5) == []
+    assert len(looked_at) == 5 + 1  # and the ground truth
+    with pytest.raises(TooManyFiles):
+        reader.files(dataset.path, dataset.gt_path, at_most=5)
+    assert len(reader.files(dataset.path, dataset.gt_path, at_most=len(list(dataset.path.iterdir())))) == 60
 
 
 def test_ground_truth_that_links_out_of_its_folder_is_not_read(tiny, problems, tmp_path):
@@ -526,8 +544,8 @@ def test_descriptors_without_keypoints_have_a_picture(tiny, make_run):
 
 def digest(dataset) -> str:
     found = reader_for(dataset.data_type).files(dataset.path, dataset.gt_path)
-    digest = files.fingerprint(found, dataset.gt_path)
-    assert files.fingerprint(found[::-1], dataset.gt_path) == digest
+    digest = files.fingerprint(files.listing(found, dataset.gt_path))
+    assert files.fingerprint(files.listing(found[::-1], dataset.gt_path)) == digest
     return digest
 
 

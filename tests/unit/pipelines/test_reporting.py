@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from svops_plugin.pipelines import html_report, plots
 from svops_plugin.pipelines.errors import ConfigurationError, DataError, StateError
@@ -172,6 +173,27 @@ def test_whatever_comes_from_outside_is_inert(tiny, make_run, chain, tmp_path, t
     assert "49" not in re.findall(r"<h1>(.*?)</h1>", (run.output / "report.html").read_text())
     for plot in (run.output / "plots").iterdir():
         assert not {tag for tag, _ in Page(plot.read_text()).elements} & {"script", "img"}
+
+
+def test_nothing_runs_in_a_browser(tiny, make_run, chain, tmp_path):
+    text = """"><img src=x onerror="window.ran='img'"><script>window.ran='script'</script>"""
+    hostile_dataset(tmp_path / "hostile", text, text)
+    dataset = tiny("Vector")
+    dataset.path, dataset.gt_path = tmp_path / "hostile", tmp_path / "hostile" / "labels.csv"
+    run = make_run(dataset, conf=SMALL, ini={"report": {"title": text}}, task_name=text, note=text)
+    chain(run)
+    complaints: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page()
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("request", lambda request: complaints.append(request.url[:80]))
+        page.goto((run.output / "report.html").as_uri())
+        assert text in page.inner_text("h1")
+        assert page.locator("h1, td", has_text="window.ran").count() > 1
+        assert page.evaluate("window.ran") is None
+        browser.close()
+    assert [one for one in complaints if not one.startswith(("data:", "file:"))] == []
 
 
 def test_the_page_may_run_and_load_nothing(tiny, make_run, chain):

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "svops_alembic_version"
-HEAD = "0002"
+HEAD = "0006"
+ONLY_POSTGRESQL = frozenset({"ix_svops_dataset_tags", "ix_svops_task_tags"})  # SQLite cannot have them
 
 
 def _config(connection: Connection) -> Config:

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import click
 
+from svops_plugin.infrastructure.airflow.processes import processes
 from svops_plugin.presentation.cli.stack.client import Client, Json
 from svops_plugin.presentation.cli.stack.environment import (
     LOOPBACK,
-    NEEDED_FIRST,
-    NEEDED_LATER,
     Home,
     base_url,
     environment,
@@ -143,12 +142,13 @@ def run_sample(supervisor: Supervisor, home: Home, url: str, narrator: Narrator)
     supervisor.start("postgres", server, stop_signal=signal.SIGINT)  # PostgreSQL's "fast shutdown"
     samples = supervisor.begin("samples", [sys.executable, "-m", f"{__package__}.samples", home.data])
     password, token = prepare(supervisor, narrator)
-    start_services(supervisor, NEEDED_FIRST)
+    airflow = processes()
+    start_services(supervisor, airflow.first)
     with Client(url) as client:
         while not client.is_healthy():
             supervisor.pause(POLL)
         narrator.say(f"Airflow and SVOps answer at {url}")
-        start_services(supervisor, NEEDED_LATER)
+        start_services(supervisor, airflow.later)
         if password is None:
             client.use_token(token)
         else:

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import svops_plugin
+from svops_plugin.infrastructure.airflow.processes import Address, processes
+from svops_plugin.presentation.cli.deployment import fernet_key
 from svops_plugin.presentation.cli.stack.supervisor import StackError
 
 LOOPBACK = "127.0.0.1"
 SOCKET_PATH_LIMIT = 103  # bytes: sun_path of macOS less its final zero, the shortest of all
-
-# The processes of Airflow, as arguments of its command. Two cores have the first pair ready in half the time
-# when the others wait. All logs lie on this disk, so nobody need serve them to the API server.
-NEEDED_FIRST: Mapping[str, tuple[str, ...]] = {
-    "api-server": ("api-server",),
-    "scheduler": ("scheduler", "--skip-serve-logs"),
-}
-NEEDED_LATER: Mapping[str, tuple[str, ...]] = {
-    "triggerer": ("triggerer", "--skip-serve-logs"),
-    "dag-processor": ("dag-processor",),
-}
-
-# What a machine of one's own may have otherwise: the caller's environment goes before these.
-DEFAULTS: Mapping[str, str] = {
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
-    "AIRFLOW__API__WORKERS": "1",
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-    "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-    "PYTHONUNBUFFERED": "1",
-}
 
 # What would lead to other databases (PG… is libpq's), and what the processes need not know.
 FOREIGN = ("PG", "AIRFLOW__DATABASE__", "SVOPS_ADMIN_PASSWORD")
@@ -52,11 +31,13 @@ class Home:
     """The folder that holds all the stack keeps.
 
     :param sockets: the folder of PostgreSQL's socket
+    :param temporary: the processes' ``TMPDIR``, with a name short enough for sockets; it goes when they have
     :param lock: a file descriptor; while it is open anywhere, nobody else uses the home
     """
 
     path: Path
     sockets: Path
+    temporary: Path
     lock: int
 
     @property
@@ -102,8 +83,13 @@ def opened(path: Path) -> Iterator[Home]:
                 f"A stack is running in {path}, or is just being stopped. Stop it, or name another folder "
                 "with --home."
             ) from None
-        with _socket_folder(path / "postgres") as sockets:
-            home = Home(path, sockets, lock)
+        with (
+            _socket_folder(path / "postgres") as sockets,
+            tempfile.TemporaryDirectory(prefix="svops-", ignore_cleanup_errors=True) as temporary,
+        ):
+            home = Home(path, sockets, Path(temporary), lock)
+            for stale in home.airflow.glob("*.pid"):  # by now its number may be that of any process
+                stale.unlink()
             home.data.mkdir(exist_ok=True)
             home.output.mkdir(exist_ok=True)
             yield home
@@ -126,23 +112,21 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
     url = base_url(host, port)
     kept = _secrets(home.path / "secrets.json")
     sockets = quote(str(home.sockets))
+    airflow = processes()
     unproxied = ",".join(filter(None, [os.environ.get("NO_PROXY"), "localhost", LOOPBACK, host]))
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return {
-        **DEFAULTS,
+        **airflow.defaults,
+        "PYTHONUNBUFFERED": "1",
         **inherited,
+        "TMPDIR": str(home.temporary),
         "AIRFLOW_HOME": str(home.airflow),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder()),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://postgres@/airflow?host={sockets}",
-        "AIRFLOW__API__HOST": host,
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__API__SECRET_KEY": kept["api_secret_key"],
-        "AIRFLOW__API_AUTH__JWT_SECRET": kept["jwt_secret"],
+        **airflow.variables(Address(host, port, url), kept["api_secret_key"], kept["jwt_secret"]),
         "AIRFLOW__SVOPS__SQL_ALCHEMY_CONN": "",
         "AIRFLOW__SVOPS__DATABASE_CONN_ID": "svops_db",
         "AIRFLOW__SVOPS__DATA_ROOTS": str(home.data),
@@ -170,7 +154,7 @@ def _secrets(path: Path) -> dict[str, str]:
     """Return the keys that belong to the home's databases, made at the first start."""
     if not path.exists():
         made = {
-            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+            "fernet_key": fernet_key(),
             "api_secret_key": secrets.token_urlsafe(48),
             "jwt_secret": secrets.token_urlsafe(64),
         }

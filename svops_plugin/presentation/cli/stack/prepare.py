@@ -10,11 +10,12 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from airflow.cli.cli_parser import get_parser
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from svops_plugin.bootstrap import schema, services
@@ -32,7 +33,7 @@ class Administrator:
     """
 
     password_set: bool
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 def wait_for_server(url: URL) -> None:
@@ -83,20 +84,27 @@ def ensure_administrator(password: str, *, reset: bool) -> Administrator:
     return Administrator(True)
 
 
-def main() -> None:
-    """Prepare; ``SVOPS_ADMIN_PASSWORD`` is the password, ``--reset-password`` gives it to anybody."""
-    answer = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # Airflow's commands write to standard output; here that is the log
+def prepare(password: str, *, reset: bool) -> Administrator:
+    """Bring both databases to the present schemas, with the administrator and the DAGs. Safe to repeat.
+
+    Both are on the server that Airflow's is configured to be on, which is waited for.
+    """
     url = make_url(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
     server = url.set(database="postgres")
     wait_for_server(server)
     create_databases(server, str(url.database), "svops")
     airflow("db", "migrate")
     schema.upgrade(services().engine)
-    administrator = ensure_administrator(
-        os.environ["SVOPS_ADMIN_PASSWORD"], reset="--reset-password" in sys.argv
-    )
+    administrator = ensure_administrator(password, reset=reset)
     airflow("dags", "reserialize")
+    return administrator
+
+
+def main() -> None:
+    """Prepare; ``SVOPS_ADMIN_PASSWORD`` is the password, ``--reset-password`` gives it to anybody."""
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Airflow's commands write to standard output; here that is the log
+    administrator = prepare(os.environ["SVOPS_ADMIN_PASSWORD"], reset="--reset-password" in sys.argv)
     json.dump(asdict(administrator), answer)
     answer.close()
 

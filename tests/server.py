@@ -1,22 +1,23 @@
-"""A real Airflow API server in this process, with SVOps on a database of each test's own."""
+"""A real Airflow server in this process, with SVOps on a database of each test's own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import httpx
 import pytest
 
 from svops_plugin.bootstrap import services
 from tests.conftest import OUTPUT, PostgreSQL, connection
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from starlette.testclient import TestClient
+from tests.hosts import hosting
 
 BASE = "http://svops.example"
 ROLES = ("Admin", "Op", "User", "Viewer")
+USERS = {**{role.lower(): role for role in ROLES}, "other": "User"}
 PASSWORD = "correct horse battery staple"  # noqa: S105  # of accounts that live as long as the tests
 
 
@@ -34,26 +35,34 @@ def airflow_metadata(postgresql: PostgreSQL) -> Iterator[None]:
     from airflow.settings import dispose_orm
 
     postgresql.create("airflow")
-    run_airflow("db", "migrate")
+    # In a process of its own: Airflow 2.11 keeps the model of sessions that it makes for this, with its pool.
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True)
     run_airflow("dags", "reserialize")
     yield
     dispose_orm()  # at exit, as Airflow would have it, is after the server's end
 
 
 @pytest.fixture(scope="session")
-def api_server(airflow_metadata: None) -> FastAPI:  # noqa: ARG001
-    """Airflow's API server with the FAB auth manager, a user of each role, and one more of the role User."""
-    from airflow.api_fastapi.app import create_app
-    from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
-
-    app = create_app()
-    with get_application_builder() as appbuilder:
-        users = appbuilder.sm
-        for name, role in [*((role.lower(), role) for role in ROLES), ("other", "User")]:
-            users.add_user(
-                name, name.title(), "Van Dyke", f"{name}@svops.example", users.find_role(role), PASSWORD
-            )
+def api_server(airflow_metadata: None) -> Any:  # noqa: ARG001
+    """The application of Airflow's server, with a user of each role, and one more of the role User."""
+    app = hosting().create_app()
+    with hosting().user_keeping() as users:
+        for name, role in USERS.items():
+            email = f"{name}@svops.example"
+            assert users.add_user(name, name.title(), "Van Dyke", email, users.find_role(role), PASSWORD)
     return app
+
+
+def remove_other_users() -> None:
+    """Remove whom tests have made: Airflow's own database outlives a test, unlike SVOps'."""
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        model = hosting().users().user_model
+        for user in session.query(model).filter(model.username.not_in(USERS)):
+            user.roles = []
+            session.delete(user)
+    hosting().forget_users()
 
 
 @pytest.fixture
@@ -79,50 +88,47 @@ def svops_database(
 
 
 @pytest.fixture
-def tokens(api_server: FastAPI) -> dict[str, str]:  # noqa: ARG001
+def tokens(api_server: Any) -> dict[str, str]:  # noqa: ARG001
     """An access token of each user, by their name."""
-    from airflow.api_fastapi.app import get_auth_manager
-
-    manager = get_auth_manager()
-    names = [*(role.lower() for role in ROLES), "other"]
-    return {name: manager.generate_jwt(manager.security_manager.find_user(name)) for name in names}
+    return {name: hosting().token(name) for name in USERS}
 
 
-Clients = Callable[[str | None], "TestClient"]
+Clients = Callable[[str | None], httpx.Client]
 
 
 @pytest.fixture
-def client(api_server: FastAPI, svops_database: str, tokens: dict[str, str]) -> Clients:  # noqa: ARG001
+def client(api_server: Any, svops_database: str, tokens: dict[str, str]) -> Iterator[Clients]:  # noqa: ARG001
     """Returns a client of the REST API that is signed in as the user of that name, or as nobody.
 
-    The server's lifespan does not run, so neither does the monitor.
+    The server's lifespan does not run, so neither does the monitor. Users that a test makes go with it.
     """
-    from starlette.testclient import TestClient
 
-    def signed_in(name: str | None) -> TestClient:
+    def signed_in(name: str | None) -> httpx.Client:
         headers = {"Authorization": f"Bearer {tokens[name]}"} if name else {}
-        return TestClient(api_server, base_url=f"{BASE}/svops/api/v1/", headers=headers)
+        made: httpx.Client = hosting().client(api_server, f"{BASE}/svops/api/v1/", headers)
+        return made
 
-    return signed_in
+    yield signed_in
+    remove_other_users()
 
 
 @pytest.fixture
-def admin(client: Clients) -> TestClient:
+def admin(client: Clients) -> httpx.Client:
     return client("admin")
 
 
 @pytest.fixture
-def user(client: Clients) -> TestClient:
+def user(client: Clients) -> httpx.Client:
     return client("user")
 
 
 @pytest.fixture
-def viewer(client: Clients) -> TestClient:
+def viewer(client: Clients) -> httpx.Client:
     return client("viewer")
 
 
 @pytest.fixture
-def nobody(client: Clients) -> TestClient:
+def nobody(client: Clients) -> httpx.Client:
     return client(None)
 
 
@@ -137,16 +143,16 @@ def task_body() -> dict[str, Any]:
 
 
 @pytest.fixture
-def dataset_id(admin: TestClient, dataset_body: dict[str, Any]) -> int:
+def dataset_id(admin: httpx.Client, dataset_body: dict[str, Any]) -> int:
     return int(admin.post("datasets", json=dataset_body).json()["id"])
 
 
 @pytest.fixture
-def task_id(admin: TestClient, task_body: dict[str, Any], dataset_id: int) -> int:
+def task_id(admin: httpx.Client, task_body: dict[str, Any], dataset_id: int) -> int:
     return int(admin.post("tasks", json={**task_body, "dataset_id": dataset_id}).json()["id"])
 
 
 @pytest.fixture
-def running(admin: TestClient, task_id: int) -> int:
+def running(admin: httpx.Client, task_id: int) -> int:
     assert admin.post(f"tasks/{task_id}/execute", json={}).status_code == 201
     return task_id

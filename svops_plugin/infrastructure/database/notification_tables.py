@@ -1,0 +1,82 @@
+"""The tables of notifications, and their mapping."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from svops_plugin.domain.notifications import (
+    DeliveryStatus,
+    NotificationConfig,
+    NotificationDelivery,
+    Signature,
+)
+from svops_plugin.infrastructure.database.tables import (
+    UtcDateTime,
+    _created,
+    _enum,
+    _id,
+    _json,
+    mapper,
+    metadata,
+)
+
+config = Table(
+    "svops_notification_config",
+    metadata,
+    _id(),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("channel", String(32), nullable=False),
+    Column("webhook_url", Text),
+    Column("sealed_url", Text),
+    Column("sealed_secret", Text),
+    Column("enabled", Boolean, nullable=False),
+    Column("notification_types", _json(), nullable=False),
+    Column("filters", _json(), nullable=False),
+    Column("signature", _enum(Signature, "signature")),
+    Column("on_receive", _json()),
+    Column("last_event_id", Integer, nullable=False),
+    Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
+    Column("created_by_claims", _json()),
+    _created(),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index(None, "created_at", "id"),
+)
+
+delivery = Table(
+    "svops_notification_delivery",
+    metadata,
+    _id(),
+    Column("config_id", ForeignKey("svops_notification_config.id", ondelete="CASCADE"), nullable=False),
+    Column("event_id", Integer, nullable=False),
+    Column("event_type", String(64), nullable=False),
+    Column("message_id", String(64), nullable=False, unique=True),
+    Column("status", _enum(DeliveryStatus, "status"), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_attempt_at", UtcDateTime, nullable=False),
+    Column("last_error", Text),
+    Column("delivered_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False, index=True),
+    UniqueConstraint("config_id", "event_id"),
+    Index(None, "config_id", "created_at"),
+    Index(
+        "ix_svops_notification_delivery_pending",
+        "next_attempt_at",
+        postgresql_where=text("status = 'pending'"),
+        sqlite_where=text("status = 'pending'"),
+    ),
+)
+
+mapper.map_imperatively(NotificationConfig, config)
+mapper.map_imperatively(NotificationDelivery, delivery)

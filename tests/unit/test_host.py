@@ -1,0 +1,49 @@
+"""Which Airflows SVOps runs on."""
+
+from __future__ import annotations
+
+import pytest
+
+from svops_plugin.domain.errors import ConfigurationProblem
+from svops_plugin.infrastructure import airflow
+
+
+@pytest.mark.parametrize(
+    ("installed", "name"),
+    [
+        ("2.11.0", "airflow2"),
+        ("2.11.2", "airflow2"),
+        ("2.11.3rc1", "airflow2"),
+        ("3.3.0", "airflow3"),
+        ("3.3.2", "airflow3"),
+        ("3.10.0", "airflow3"),
+        ("4.0.0", "airflow3"),
+    ],
+)
+def test_a_host(monkeypatch: pytest.MonkeyPatch, installed: str, name: str) -> None:
+    monkeypatch.setattr(airflow, "_installed", lambda: installed)
+    assert airflow.host_name() == name
+
+
+@pytest.mark.parametrize("installed", ["2.10.5", "2.12.0", "3.0.6", "3.2.1", "1.10.15"])
+def test_any_other_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
+    monkeypatch.setattr(airflow, "_installed", lambda: installed)
+    with pytest.raises(ConfigurationProblem, match=rf"2\.11, and on 3\.3 or later; this is {installed}\."):
+        airflow.host()
+
+
+def test_both_promise_the_same() -> None:
+    """Read, for only one of them can be imported."""
+    import ast
+    from pathlib import Path
+
+    def promised(name: str) -> list[str]:
+        source = ast.parse(Path(airflow.__file__).with_name(f"{name}.py").read_text())
+        (found,) = (
+            ast.literal_eval(node.value)
+            for node in source.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        )
+        return list(found)
+
+    assert promised("airflow2") == promised("airflow3")

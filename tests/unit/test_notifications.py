@@ -1,0 +1,115 @@
+"""Where notifications may go, how they are laid out, and who may read of them."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from svops_plugin.application.events import may_read
+from svops_plugin.application.notification_ports import Notice
+from svops_plugin.domain.entities import Event
+from svops_plugin.domain.permissions import Actor
+from svops_plugin.infrastructure.notifications.guard import PrivateTarget, Reach, refused
+from svops_plugin.infrastructure.notifications.layout import as_html, as_slack, as_text
+
+NOTICE = Notice(
+    title="Task 1 (<b>) has failed",
+    failed=True,
+    facts=[("Because", "@everyone <script>alert(1)</script> & <!here>")],
+    links=[("Log", 'http://log/"><i>')],
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("1.1.1.1", True),
+        ("2606:4700:4700::1111", True),
+        ("127.0.0.1", False),
+        ("127.9.9.9", False),
+        ("0.0.0.0", False),  # noqa: S104  # nothing is bound to it
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("224.0.0.1", False),
+        ("255.255.255.255", False),
+        ("::1", False),
+        ("::", False),
+        ("fe80::1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+        ("ff02::1", False),
+        ("::ffff:10.1.2.3", False),
+        ("::ffff:1.1.1.1", True),
+        ("64:ff9b::a01:203", False),
+        ("64:ff9b::101:101", True),
+        ("2002:a01:203::1", False),
+        ("localhost", False),
+        ("/run/some.socket", False),
+        ("", False),
+    ],
+)
+def test_what_is_public(address: str, public: bool) -> None:
+    assert Reach().allows(address) is public
+
+
+def test_networks_that_are_named() -> None:
+    reach = Reach(["10.1.0.0/16", "fd00::/8"])
+    assert reach.allows("10.1.2.3")
+    assert reach.allows("::ffff:10.1.2.3")
+    assert reach.allows("fd00::1")
+    assert not reach.allows("10.2.0.1")
+    with pytest.raises(ValueError, match="nothing"):
+        Reach(["nothing"])
+
+
+class TestConnecting:
+    @pytest.fixture
+    def port(self) -> int:
+        """A port of this machine that somebody listens at."""
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            yield server.getsockname()[1]
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0"])
+    def test_a_name_is_judged_by_what_it_becomes(self, port: int, host: str) -> None:
+        with Reach().confined():
+            with pytest.raises(PrivateTarget):
+                socket.create_connection((host, port), 5)
+            assert "is not public" in (refused() or "")
+
+    def test_what_is_allowed_and_who_is_not_sending(self, port: int) -> None:
+        with Reach(["127.0.0.0/8"]).confined():
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        socket.create_connection(("127.0.0.1", port), 5).close()
+
+
+class TestLayout:
+    def test_mail_escapes_everything(self) -> None:
+        laid_out = as_html(NOTICE, "msg_1")
+        assert "<script>" not in laid_out
+        assert "<b>" not in laid_out
+        assert "<i>" not in laid_out
+        assert "msg_1" in laid_out
+
+    def test_text_calls_nobody(self) -> None:
+        laid_out = as_text(NOTICE, "msg_1")
+        assert "@everyone" not in laid_out
+        assert laid_out.splitlines()[-1] == "Delivery: msg_1"
+
+    def test_slack_finds_nothing_to_call_or_link(self) -> None:
+        text = str(as_slack(NOTICE, "msg_1"))
+        assert "<!here>" not in text
+        assert "<script>" not in text
+
+    def test_without_links_there_is_no_empty_block(self) -> None:
+        bare = Notice(title="t", failed=False)
+        assert len(as_slack(bare, "msg_1")["blocks"]) == 2
+
+
+@pytest.mark.parametrize("kind", ["notification.created", "webhook.received"])
+@pytest.mark.parametrize(("role", "allowed"), [("Admin", True), ("Op", True), ("User", False)])
+def test_who_may_read_of_notifications(kind: str, role: str, allowed: bool) -> None:
+    assert may_read(Actor(9, "somebody", frozenset({role})), Event(type=kind, user_id=5)) is allowed
