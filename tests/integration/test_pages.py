@@ -18,6 +18,7 @@ from svops_plugin.presentation.views.pages import PAGES
 from svops_plugin.presentation.views.records import RECORDS
 from tests.hosts import hosting
 from tests.integration.browser import WIDER, Desk, api, dataset, keep, row, serve, server, sit_down
+from tests.integration.live import eventually
 
 __all__ = ["api", "dataset", "serve", "server", "sit_down"]
 
@@ -34,6 +35,20 @@ CUT = """
         const refused = {};
         setTimeout(() => refused.onclose({ code: 1006 }));
         return refused;
+    };
+"""
+HALF = """
+    window.halves = 0;
+    const whole = window.fetch;
+    window.fetch = async (url, options) => {
+        const answer = await whole(url, options);
+        if (!window.half || !url.includes("/tasks?")) return answer;
+        window.halves += 1;
+        const { signal } = options;
+        const body = new ReadableStream({
+            start: (stream) => signal.addEventListener("abort", () => stream.error(signal.reason)),
+        });
+        return new Response(body, answer);
     };
 """
 WATCH = """() => {
@@ -85,6 +100,24 @@ def test_filters_stand_in_the_address(sit_down: Callable[..., Desk], api: httpx.
     page.get_by_text("No task is like that.").wait_for()
     page.get_by_role("button", name="Clear filters").click()
     expect(page.locator("tbody tr")).to_have_count(2)
+
+
+def test_a_list_that_nobody_waits_for_any_more_is_let_go(
+    sit_down: Callable[..., Desk], api: httpx.Client
+) -> None:
+    keep(api, "the first"), keep(api, "another")
+    desk = sit_down()
+    desk.page.add_init_script(HALF)
+    page = desk.open("board")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.evaluate("window.half = true")
+    page.get_by_role("searchbox").fill("fir")
+    # The head of an answer is there, its end is not.
+    eventually(lambda: page.evaluate("window.halves") == 1, "the answer")
+    page.evaluate("window.half = false")
+    page.get_by_role("searchbox").fill("first")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    assert page.locator("#sv-notices").text_content() == ""
 
 
 def test_the_board_by_the_keyboard(sit_down: Callable[..., Desk], api: httpx.Client) -> None:

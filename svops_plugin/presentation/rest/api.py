@@ -83,7 +83,7 @@ def services() -> Services:
 
 def _admit() -> None:
     """Look at a request before any view does."""
-    guard.check_size(request)
+    guard.take_body(request)
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None or request.method == "OPTIONS" or operation_of(view).anonymous:
         return  # the answer to OPTIONS tells what a path takes; a browser asks without a token

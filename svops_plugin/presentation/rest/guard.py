@@ -29,8 +29,10 @@ PREFLIGHT_HEADERS = {
 READABLE_HEADERS = "Location, Retry-After"
 
 
-def check_size(asked: Request) -> None:
-    """Refuse a body before it is read.
+def take_body(asked: Request) -> None:
+    """Read a body, whether or not a view looks at it, or refuse it before it is read.
+
+    Gunicorn reads what is left unread after the answer; its version 25 loses a request right behind that.
 
     :raises LengthRequired: if its length is not said, so that nothing bounds it
     :raises RequestEntityTooLarge: if there is too much of it
@@ -39,6 +41,7 @@ def check_size(asked: Request) -> None:
         raise LengthRequired("Send the body with a Content-Length.")
     if (asked.content_length or 0) > MAX_BODY:
         raise RequestEntityTooLarge(f"A body has {MAX_BODY:,} bytes at the most.")
+    asked.get_data()
 
 
 def harden(answer: Response) -> Response:

@@ -54,24 +54,21 @@ export class Refusal extends Error {
   }
 }
 
-/** Ask the API; the answer's JSON, or a Refusal. */
+/** Ask the API; the answer's JSON, or a Refusal, or an AbortError if the signal has been given. */
 export async function api(path, { method = "GET", body, query = {}, signal } = {}) {
   const known = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const asked = known.length ? `?${new URLSearchParams(known)}` : "";
   const headers = body === undefined ? {} : { "Content-Type": "application/json" };
-  let answer;
-  try {
-    const sent = body === undefined ? undefined : JSON.stringify(body);
-    answer = await fetch(`${context.api}/${path}${asked}`, { method, headers, body: sent, signal });
-  } catch (failure) {
-    if (failure.name === "AbortError") throw failure;
+  const cutOff = () => {
+    signal?.throwIfAborted();
     throw new Refusal(0, { detail: t("The server cannot be reached.") });
-  }
+  };
+  const sent = body === undefined ? undefined : JSON.stringify(body);
+  const answer = await fetch(`${context.api}/${path}${asked}`, { method, headers, body: sent, signal }).catch(cutOff);
   if (answer.status === 204) return null;
-  const said = await answer.json().catch(() => ({}));
-  if (answer.ok) return said;
+  if (answer.ok) return answer.json().catch(cutOff);
   if (answer.status === 401) sessionEnded();
-  throw new Refusal(answer.status, said);
+  throw new Refusal(answer.status, await answer.json().catch(() => ({})));
 }
 
 function sessionEnded() {
