@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.e2e.conftest import Stack, wait_until
 from tests.e2e.test_chain import statuses
+from tests.hosts import hosting
 
 FIRST, SECOND, THIRD = CHAIN = ("data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example")
 CONTROLLER = "svops_controller"
@@ -91,8 +92,7 @@ def test_the_end_of_the_log_comes_with_the_cause(stack: Stack) -> None:
 
 
 def test_a_step_that_somebody_fails(stack: Stack) -> None:
-    """Airflow 2.11 forgets the mark if a task of the run just starts or ends (ADR 10): then once more."""
-    for _ in range(5):
+    for _ in range(hosting().MARKS):
         task_id, run_ids = second_running(stack)
         ask(stack, "PATCH", f"dags/{SECOND}/dagRuns/{run_ids[1]}", {"state": "failed"})
         standing = stack.end_of(task_id)
