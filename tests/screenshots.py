@@ -20,7 +20,7 @@ import httpx
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page, Request, expect, sync_playwright
 
-from svops_plugin.presentation.views.pages import PAGES
+from svops_plugin.presentation.views.pages import PAGES, TABS
 from tests.e2e.conftest import Stack, standing
 from tests.e2e.test_chain import CHROMIUM
 from tests.hosts import hosting
@@ -111,6 +111,7 @@ def furnish(stack: Stack, address: str) -> dict[str, Any]:
         "failing": failing,
         "dataset_id": stack.dataset("Jetson"),
         "workflow_id": "wf_1",
+        "run_id": stack.get("workflows/wf_1/runs")["items"][0]["id"],
         "config_name": "oncall",
         "ids": [again, *ends.values()][:6],
     }
@@ -123,7 +124,7 @@ def addresses(known: dict[str, Any]) -> dict[str, str]:
         path = rule.strip("/")
         for name in ("task_id", "dataset_id"):
             path = path.replace(f"<int:{name}>", str(known[name]))
-        for name in ("workflow_id", "config_name"):
+        for name in ("workflow_id", "run_id", "config_name"):
             path = path.replace(f"<{name}>", str(known[name]))
         ending = rule.rsplit("/", 1)[1]
         found[f"{page.module}-{ending}" if page.module.endswith("_form") else page.module] = path
@@ -135,6 +136,8 @@ def addresses(known: dict[str, Any]) -> dict[str, str]:
         "compare-two": f"compare?ids={','.join(map(str, known['ids'][:2]))}",
         "run": "run?dag_id=d&run_id=manual",
         "board-none": "board?q=nothing+like+it",
+        "records": TABS["Records"],
+        "records-one": f"{TABS['Records']}{known['failing']}",
     }
 
 

@@ -104,7 +104,7 @@ ROUTES: Mapping[tuple[str, str], Row] = {
     ("GET", "/executions/compare"): Row(("task", "read"), query={"ids": "{execution},{other_execution}"}),
     ("GET", WORKFLOWS): Row(("workflow", "read")),
     ("POST", WORKFLOWS): Row(("workflow", "create"), body={"name": "{new}", "dag_id": "svops_controller"}),
-    ("GET", "/workflows/dags"): Row(("workflow", "create")),
+    ("GET", "/dags/"): Row(("workflow", "create")),
     ("GET", WORKFLOW): Row(("workflow", "read")),
     ("PUT", WORKFLOW): Row(("workflow", "edit"), body={"description": "{new}"}),
     ("GET", f"{WORKFLOW}/params"): Row(("workflow", "read")),

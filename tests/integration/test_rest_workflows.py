@@ -132,18 +132,18 @@ class TestWorkflows:
         problem(user.get(f"workflows/{path}"), 404)
 
     def test_the_dags_that_can_be_registered(self, client: Clients, user: Client) -> None:
-        before = ok(user.get("workflows/dags"))
+        before = ok(user.get("dags"))
         known = [*CHAIN, "svops_controller", "svops_doctor"]
         assert [one["dag_id"] for one in before["items"]] == sorted(known)
         assert before["items"][0].keys() == {"dag_id", "description", "is_paused", "is_broken"}
         made = ok(user.post("workflows", json={"name": "n", "dag_id": DAG}), 201)
-        page = ok(user.get("workflows/dags", params={"q": "PIPE", "limit": 1, "order_by": "-dag_id"}))
+        page = ok(user.get("dags", params={"q": "PIPE", "limit": 1, "order_by": "-dag_id"}))
         assert (page["total"], [one["dag_id"] for one in page["items"]]) == (2, [CHAIN[1]])
-        assert ok(user.get("workflows/dags", params={"q": DAG}))["items"] == []
-        assert ok(user.get("workflows/dags", params={"q": "%"}))["total"] == 0
+        assert ok(user.get("dags", params={"q": DAG}))["items"] == []
+        assert ok(user.get("dags", params={"q": "%"}))["total"] == 0
         assert made["dag_id"] == DAG
-        problem(user.get("workflows/dags", params={"order_by": "description"}), 422)
-        problem(client("viewer").get("workflows/dags"), 403)
+        problem(user.get("dags", params={"order_by": "description"}), 422)
+        problem(client("viewer").get("dags"), 403)
 
     def test_what_a_run_can_be_given(self, user: Client, workflow: dict[str, Any]) -> None:
         assert ok(user.get(f"workflows/{workflow['id']}/params"))["items"] == []

@@ -9,6 +9,7 @@ def blueprints() -> list[Blueprint]:
     """Return every blueprint of the API; the last two answer what the others do not know."""
     from svops_plugin.presentation.rest import (
         auth,
+        dags,
         datasets,
         docs,
         events,
@@ -24,6 +25,7 @@ def blueprints() -> list[Blueprint]:
 
     resources = (
         auth,
+        dags,
         datasets,
         docs,
         events,

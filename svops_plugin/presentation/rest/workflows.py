@@ -10,7 +10,7 @@ from urllib.parse import quote
 from flask import Response, has_request_context, request
 from marshmallow import Schema, fields, post_dump, validate
 
-from svops_plugin.application.airflow_ports import Dag, DagParam
+from svops_plugin.application.airflow_ports import DagParam
 from svops_plugin.application.ports import Page
 from svops_plugin.application.workflows import RunDetail
 from svops_plugin.domain.entities import Json, Workflow, WorkflowRun
@@ -73,22 +73,6 @@ class WorkflowQuery(ListQuery):
 
     dag_id = name_field(250)
     is_active = fields.Boolean()
-    q = name_field()
-
-
-class DagSchema(Schema):
-    """A DAG that can be registered."""
-
-    dag_id = fields.String()
-    description = fields.String(allow_none=True)
-    is_paused = fields.Boolean()
-    is_broken = fields.Boolean()
-
-
-class DagQuery(ListQuery):
-    """Which DAGs to list."""
-
-    order_by = fields.String(load_default="dag_id", validate=validate.OneOf(["dag_id", "-dag_id"]))
     q = name_field()
 
 
@@ -178,7 +162,6 @@ class RunDetailSchema(WorkflowRunSchema):
 
 _query = WorkflowQuery()
 _run_query = RunQuery()
-_dag_query = DagQuery()
 dump_detail: Callable[[RunDetail], Json] = RunDetailSchema().dump
 
 
@@ -207,14 +190,6 @@ def create(values: dict[str, Any]) -> Workflow:
 def index(values: dict[str, Any]) -> Page[Workflow]:
     """List workflows."""
     return services().workflows.page(actor(), _query.as_query(values))
-
-
-@blueprint.get("/dags")
-@query(_dag_query)
-@answers_page(DagSchema())
-def dags(values: dict[str, Any]) -> Page[Dag]:
-    """List the DAGs that can be registered."""
-    return services().workflows.dags(actor(), _dag_query.as_query(values))
 
 
 @blueprint.get("/<workflow_id>")

@@ -8,7 +8,7 @@ const id = context.parameters.workflow_id;
 /** Return the field for a DAG: those that Airflow has and that are not registered yet. */
 function dagField() {
   const made = searchField("dag_id", t("DAG"), async (text) => {
-    const { items } = await api("workflows/dags", { query: { q: text, limit: 50 } });
+    const { items } = await api("dags", { query: { q: text, limit: 50 } });
     const chosen = items.find((one) => one.dag_id === text);
     say(made.hint, chosen ? told(chosen) : "");
     return items.map((one) => [one.dag_id, one.description ?? ""]);
