@@ -16,13 +16,14 @@ export const STATES = {
   upstream_failed: t("Upstream failed"), up_for_retry: t("Up for retry"), up_for_reschedule: t("Up for reschedule"),
 };
 
-/** Write a length of time: 8 s, 2 m 5 s, 1 h 3 m. */
+/** Write a length of time: 8 s, 2 m 5 s, 3 m, 1 h 3 m. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || Number.isNaN(seconds)) return "–";
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return t("{s} s", { s: whole });
-  if (whole < 3600) return t("{m} m {s} s", { m: Math.floor(whole / 60), s: whole % 60 });
-  return t("{h} h {m} m", { h: Math.floor(whole / 3600), m: Math.floor((whole % 3600) / 60) });
+  const parts = { h: Math.floor(whole / 3600), m: Math.floor((whole % 3600) / 60), s: whole % 60 };
+  if (whole < 3600) return parts.s ? t("{m} m {s} s", parts) : t("{m} m", parts);
+  return parts.m ? t("{h} h {m} m", parts) : t("{h} h", parts);
 }
 
 /** Return the seconds between two times on the wire; without an end, until now. */
