@@ -28,7 +28,7 @@ async function show() {
     log_out_path: field("log_out_path", t("Output folder"), { required: true, wide: true, hint: t("Below {roots}; each attempt gets a folder of its own.", { roots: context.outputs.join(", ") || "–" }) }),
     description: field("description", t("Description"), { input: long(), wide: true }),
     tags: tagsField(),
-    build_config: field("build_config", t("Preset"), { input: choice([["", t("Default")], ...named]) }),
+    build_config: field("build_config", t("Preset"), { input: choice([["", t("Default")], ...named]), wide: true }),
     branch_name: field("branch_name", t("Branch")),
     commit_id: field("commit_id", t("Commit")),
     build_config_customized: field("build_config_customized", t("Customise the preset"), { input: box(), wide: true }),
