@@ -37,6 +37,7 @@ LOAD_ALL = """() => Promise.all([...document.querySelectorAll("img, iframe")].ma
     if (!("complete" in one)) one.src = one.src; // a frame does not tell whether it has been loaded
     return loaded;
 }))"""
+HEIGHT = "document.documentElement.scrollHeight"
 QUIET_MS = 300  # that nothing is asked for
 API = "/svops/api/"
 # Where the machine that takes the pictures keeps its files is of no interest.
@@ -194,7 +195,11 @@ class Photographer:
     def _take(self, page: Page, path: str, picture: Path) -> None:
         page.goto(f"{self._address}{hosting().PAGES}/{path}")
         self._settle(page, page)
-        page.screenshot(path=picture, full_page=True)
+        # In a picture of more than the window, a frame that is not in sight stays white.
+        window = {"width": page.viewport_size["width"], "height": page.evaluate(HEIGHT)}
+        page.set_viewport_size(window)  # type: ignore[arg-type]
+        self._settle(page, page)
+        page.screenshot(path=picture)
         page.close()
 
     def _settle(self, page: Page, desk: Page | FrameLocator) -> None:
