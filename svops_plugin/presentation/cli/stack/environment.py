@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import secrets
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import svops_plugin
 from svops_plugin.infrastructure.airflow.processes import Address, processes
+from svops_plugin.presentation.cli.dags import shipped
 from svops_plugin.presentation.cli.deployment import fernet_key
 from svops_plugin.presentation.cli.stack.supervisor import StackError
 
@@ -61,6 +60,11 @@ class Home:
         return self.path / "output"
 
     @property
+    def dags(self) -> Path:
+        """Airflow's DAGs folder, for DAGs of one's own; SVOps' are in its ``svops``."""
+        return self.path / "dags"
+
+    @property
     def airflow(self) -> Path:
         """``AIRFLOW_HOME``; Airflow's task logs are in its ``logs``."""
         return self.path / "airflow"
@@ -90,11 +94,19 @@ def opened(path: Path) -> Iterator[Home]:
             home = Home(path, sockets, Path(temporary), lock)
             for stale in home.airflow.glob("*.pid"):  # by now its number may be that of any process
                 stale.unlink()
+            _link(home.dags / "svops", shipped())
             home.data.mkdir(exist_ok=True)
             home.output.mkdir(exist_ok=True)
             yield home
     finally:
         os.close(lock)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Let a link lead to a folder, wherever it has led before."""
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target, target_is_directory=True)
 
 
 @contextmanager
@@ -121,7 +133,7 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
         **inherited,
         "TMPDIR": str(home.temporary),
         "AIRFLOW_HOME": str(home.airflow),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home.dags),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
@@ -142,12 +154,6 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
 def base_url(host: str, port: int) -> str:
     """Return the address at which this machine reaches the API server."""
     return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
-
-
-def dags_folder() -> Path:
-    """Return the DAG files: of the checkout, or as the wheel has installed them."""
-    checkout = Path(svops_plugin.__file__).parents[1] / "dags"
-    return checkout if checkout.is_dir() else Path(sys.prefix, "share", "svops", "dags")
 
 
 def _secrets(path: Path) -> dict[str, str]:
