@@ -15,6 +15,7 @@ from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
 from svops_plugin.domain.failures import failure
 from svops_plugin.pipelines import tracking
 from svops_plugin.pipelines.errors import PipelineError
+from svops_plugin.pipelines.files import is_local
 from svops_plugin.pipelines.run import PipelineRun
 from svops_plugin.pipelines.steps import STEPS, run_step
 from svops_plugin.settings import load
@@ -57,7 +58,7 @@ class PipelineOperator(BaseOperator):
 
     What the function raises of :class:`PipelineError` fails the task without another try.
 
-    :param pipeline: what is computed. It is given the run, may report through
+    :param pipeline: what is computed. It is given the run, whose folder is there, may report through
         :mod:`svops_plugin.pipelines.tracking`, and what it returns becomes the task's XCom
     :param on_failure_callback: called after SVOps has been told which task failed, and why
     """
@@ -80,6 +81,8 @@ class PipelineOperator(BaseOperator):
         :raises AirflowFailException: where trying again would not help
         """
         with for_the_task(context) as run:
+            if is_local(run.output):  # an object store has no folders
+                run.output.mkdir(parents=True, exist_ok=True)
             return self.pipeline(run)
 
 
