@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
@@ -229,6 +230,17 @@ def the_own_dag_has_measured(api: httpx.Client) -> None:
     assert [workflow["dag_id"] for workflow in workflows] == ["class_recall"]
 
 
+def a_shell_reaches_the_stack(home: Path) -> None:
+    """Execute the sample task at the command line, as docs/getting-started.md does."""
+    assert stat.S_IMODE((home / "environment").stat().st_mode) == 0o600
+    said = the_block("docs/getting-started.md", "shell", ".svops/environment")
+    command = said.replace(".svops/", f"{home}/").replace(".venv/bin/svops", shlex.join(SVOPS))
+    done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "class_recall: success" in done.stdout
+    assert (home / "output" / "task_1" / "3" / "recall.json").exists()
+
+
 def it_can_fail_the_chain_and_that_is_told(api: httpx.Client) -> None:
     """Ask for more than the model can do, as the guide does, with its receiver on a port of its own."""
     told: list[Any] = []
@@ -284,6 +296,7 @@ def test_up_keeps_its_home_between_two_starts_and_takes_a_dag_of_ones_own(
     assert (home / "output" / "task_1" / "2" / "report.html").exists()
     with signed_in(again, password[1]) as api:
         the_own_dag_has_measured(api)
+        a_shell_reaches_the_stack(home)
         it_can_fail_the_chain_and_that_is_told(api)
     scheduler = next(one for one in processes_of(home) if "scheduler" in one.cmdline())
     scheduler.kill()

@@ -6,8 +6,9 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ SOCKET_PATH_LIMIT = 103  # bytes: sun_path of macOS less its final zero, the sho
 
 # What would lead to other databases (PG… is libpq's), and what the processes need not know.
 FOREIGN = ("PG", "AIRFLOW__DATABASE__", "SVOPS_ADMIN_PASSWORD")
+LEADING = ("AIRFLOW", "NO_PROXY")
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,13 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
     }
 
 
+def keep_for_shells(home: Home, variables: Mapping[str, str]) -> None:
+    """Write what leads Airflow's commands and SVOps' to this stack, for a shell to read; it holds keys."""
+    leading = {name: value for name, value in variables.items() if name.upper().startswith(LEADING)}
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in sorted(leading.items()))
+    _write_for_the_owner(home.path / "environment", "".join(lines))
+
+
 def base_url(host: str, port: int) -> str:
     """Return the address at which this machine reaches the API server."""
     return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
@@ -164,10 +173,15 @@ def _secrets(path: Path) -> dict[str, str]:
             "api_secret_key": secrets.token_urlsafe(48),
             "jwt_secret": secrets.token_urlsafe(64),
         }
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file)
-        fresh.rename(path)
+        _write_for_the_owner(path, json.dumps(made))
     kept: dict[str, str] = json.loads(path.read_text())
     return kept
+
+
+def _write_for_the_owner(path: Path, content: str) -> None:
+    """Write a file at once that nobody else can read."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+    fresh.rename(path)
