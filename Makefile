@@ -25,10 +25,12 @@ ifdef UV
 NEEDED := import sys
 VENV_COMMAND = $(UV) venv --quiet --seed --python $$(command -v $$python) $(VENV)
 INSTALL := $(UV) pip install --compile-bytecode --python $(BIN)/python
+PATIENCE :=
 else
 NEEDED := import sys, ensurepip, venv
 VENV_COMMAND = $$python -m venv $(VENV)
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PATIENCE := (pip needs some minutes and is silent meanwhile; uv, where it is installed, needs seconds)
 endif
 
 LOCKER := $(or $(UV),$(BIN)/uv)
@@ -151,7 +153,7 @@ clean:  ## remove .venv* and what builds and checks leave; .svops, which is data
 	rm -rf .venv .venv-2.11 build dist *.egg-info .coverage .*_cache .hypothesis
 
 $(INSTALLED): $(LOCK) setup.cfg pyproject.toml | $(BIN)/python
-	@echo "Installing $(LOCK) into $(VENV) ..." >&2
+	@echo "Installing $(LOCK) into $(VENV) ... $(PATIENCE)" >&2
 	@$(INSTALL) --requirement $(LOCK)
 	@$(INSTALL) --no-deps --editable .
 	@touch $@

@@ -11,4 +11,8 @@ def __getattr__(name: str) -> Any:
         from svops_plugin.orchestration.notifier import SVOpsNotifier
 
         return SVOpsNotifier
+    if name == "PipelineOperator":
+        from svops_plugin.orchestration.pipeline import PipelineOperator
+
+        return PipelineOperator
     raise AttributeError(name)

@@ -1,12 +1,14 @@
-"""SVOps' own pipelines, run alone on a real Airflow as workflows."""
+"""SVOps' own pipelines, and a DAG of somebody's, run alone on a real Airflow as workflows."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Stack, wait_until
 from tests.e2e.test_chain import CHAIN
+from tests.unit.documentation import the_block
 
 FIRST, SECOND, THIRD = CHAIN
 ENDED = {"success", "failed", "cancelled"}
@@ -72,3 +74,26 @@ def test_what_a_chain_left_is_gone_on_from_and_a_stop_is_retried(stack: Stack) -
     assert (run["status"], run["error"]["task_id"]) == ("failed", "validate_model_performance")
     assert "min_accuracy" in run["error"]["message"]
     assert stack.get(f"{runs}/{run_id}")["status"] == "cancelled"
+
+
+def documented(saying: str) -> dict[str, Any]:
+    """Return the body of a request in docs/pipelines.md that says this."""
+    body = the_block("docs/pipelines.md", "shell", saying).partition("-d '")[2].partition("'")[0]
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def test_a_dag_that_knows_nothing_of_svops(stack: Stack) -> None:
+    """It comes while the stack runs, as docs/pipelines.md shows."""
+    file = stack.home / "dags" / "nightly_export.py"
+    file.write_text(the_block("docs/pipelines.md", "python", '"nightly_export"'))
+    wait_until(
+        lambda: "nightly_export" in {one["dag_id"] for one in stack.get("workflows/dags")["items"]},
+        "the DAG",
+    )
+    registered = stack.post("workflows", documented('"nightly_export"'))
+    runs = f"workflows/{registered['id']}/runs"
+    run = end_of(stack, f"{runs}/{stack.post(runs, documented('/runs'))['id']}")
+    assert (run["status"], run["error"]) == ("success", None)
+    (airflows,) = stack.dag_runs("nightly_export")
+    assert airflows["conf"]["day"] == "2026-01-31"

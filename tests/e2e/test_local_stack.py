@@ -8,20 +8,28 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psutil
 import pytest
 
 import svops_plugin
+from svops_plugin.presentation.cli.stack.environment import LOOPBACK
+from tests.unit.documentation import the_block
 
 SVOPS = [sys.executable, "-c", "from svops_plugin.presentation.cli import main; main()"]
 PRESETS = Path(svops_plugin.__file__).parent / "pipelines" / "presets"
@@ -191,7 +199,76 @@ def test_a_killed_supervisor_leaves_nobody_behind(start: Callable[..., Command])
     wait_for(lambda: not demo.others(), "the reaper")
 
 
-def test_up_keeps_its_home_between_two_starts(start: Callable[..., Command], folder: Path) -> None:
+def with_a_dag_of_ones_own(home: Path) -> dict[str, str]:
+    """Do what the guides say, and return the variables that they set."""
+    (home / "dags" / "class_recall.py").write_text(the_block("docs/pipelines.md", "python", "An Airflow DAG"))
+    said = the_block("docs/getting-started.md", "shell", "AIRFLOW__SVOPS__CHAIN")
+    return dict(re.findall(r"(?m)^export (\w+)=(\S+)$", said))
+
+
+@contextmanager
+def signed_in(up: Command, password: str) -> Iterator[httpx.Client]:
+    """Give the administrator's client of a stack's API."""
+    address = re.search(r"Open (http://\S+) and", up.said)
+    assert address, up.said
+    with httpx.Client(base_url=f"{address[1]}/svops/api/v1", timeout=120, trust_env=False) as api:
+        answer = api.post("auth/login", json={"username": "admin", "password": password})
+        api.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
+        yield api
+
+
+def the_own_dag_has_measured(api: httpx.Client) -> None:
+    """Look at the sample task, which the start has executed."""
+    standing = api.get("tasks/1/status").json()
+    runs = [(run["dag_id"], run["status"]) for run in standing["workflow_runs"]]
+    assert runs == [(dag_id, "success") for dag_id in (*CHAIN[:2], "class_recall", CHAIN[2])]
+    result = api.get("tasks/1").json()["result"]
+    recalls = json.loads(Path(result["artifacts"]["recall.json"]).read_text())
+    assert len(recalls) == 10
+    assert result["metrics"]["worst_recall"] == min(recalls.values()) > 0.5
+    workflows = api.get("workflows", params={"dag_id": "class_recall"}).json()["items"]
+    assert [workflow["dag_id"] for workflow in workflows] == ["class_recall"]
+
+
+def a_shell_reaches_the_stack(home: Path) -> None:
+    """Execute the sample task at the command line, as docs/getting-started.md does."""
+    assert stat.S_IMODE((home / "environment").stat().st_mode) == 0o600
+    said = the_block("docs/getting-started.md", "shell", ".svops/environment")
+    command = said.replace(".svops/", f"{home}/").replace(".venv/bin/svops", shlex.join(SVOPS))
+    done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "class_recall: success" in done.stdout
+    assert (home / "output" / "task_1" / "3" / "recall.json").exists()
+
+
+def it_can_fail_the_chain_and_that_is_told(api: httpx.Client) -> None:
+    """Ask for more than the model can do, as the guide does, with its receiver on a port of its own."""
+    told: list[Any] = []
+    names: dict[str, Any] = {"__name__": "receiver", "print": lambda *words, **_: told.append(words)}
+    exec(the_block("docs/getting-started.md", "python"), names)  # noqa: S102  # it is ours
+    with HTTPServer((LOOPBACK, 0), names["Receiver"]) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        mine = {"name": "mine", "channel": "webhook", "notification_types": ["task_completed", "task_failed"]}
+        mine["webhook_url"] = f"http://{LOOPBACK}:{server.server_port}/"
+        api.post("notifications/configs", json=mine).raise_for_status()
+        api.post("tasks/1/execute", json={"parameters": {"min_recall": 0.9999}}).raise_for_status()
+        wait_for(lambda: bool(told), "the notification")
+        server.shutdown()
+    (kind, task_id, error) = told[0]
+    assert (kind, task_id, error["dag_id"], error["task_id"]) == (
+        "task.failed",
+        1,
+        "class_recall",
+        "class_recall",
+    )
+    assert re.fullmatch(r"class \d has a recall of 0\.\d{3}, below 0\.9999", error["message"])
+    standing = api.get("tasks/1/status").json()
+    assert [run["status"] for run in standing["workflow_runs"]] == ["success", "success", "failed", "skipped"]
+
+
+def test_up_keeps_its_home_between_two_starts_and_takes_a_dag_of_ones_own(
+    start: Callable[..., Command], folder: Path
+) -> None:
     home = folder / "home"
     arguments = ("up", "--home", str(home), "--port", "0")
 
@@ -213,10 +290,14 @@ def test_up_keeps_its_home_between_two_starts(start: Callable[..., Command], fol
     ]
     assert holders == []
 
-    again = start(*arguments)
+    again = start(*arguments, **with_a_dag_of_ones_own(home))
     again.wait_for("Ctrl-C stops everything")
     assert "password" not in again.said
     assert (home / "output" / "task_1" / "2" / "report.html").exists()
+    with signed_in(again, password[1]) as api:
+        the_own_dag_has_measured(api)
+        a_shell_reaches_the_stack(home)
+        it_can_fail_the_chain_and_that_is_told(api)
     scheduler = next(one for one in processes_of(home) if "scheduler" in one.cmdline())
     scheduler.kill()
     assert again.wait_for_end() == 1

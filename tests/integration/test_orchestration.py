@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred
 from airflow.triggers.base import TaskSuccessEvent
 
 from svops_plugin.application import chain
@@ -20,10 +20,13 @@ from svops_plugin.domain.entities import DataType, utcnow
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import RunStatus
-from svops_plugin.orchestration import controller, pipeline
+from svops_plugin.orchestration import PipelineOperator, controller, pipeline
 from svops_plugin.orchestration import step as steps
 from svops_plugin.orchestration.step import ChainStepOperator, controller_run
 from svops_plugin.orchestration.trigger import ChainStepTrigger
+from svops_plugin.pipelines import tracking
+from svops_plugin.pipelines.errors import PerformanceError
+from svops_plugin.pipelines.run import PipelineRun
 from tests.conftest import OUTPUT
 
 FIRST, SECOND, THIRD = CHAIN = ("data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example")
@@ -274,3 +277,52 @@ class TestPipelines:
         assert states(svops, task_id) == ("running", ["running", "queued", "queued"])
         assert isinstance(summary, dict)
         assert (OUTPUT / f"task_{task_id}" / "1").is_dir()
+
+
+class TestPipelineOperator:
+    """A DAG of somebody's own, in the chain."""
+
+    def operator(self, pipeline_function: Any, **arguments: Any) -> PipelineOperator:
+        return PipelineOperator(task_id="own", pipeline=pipeline_function, **arguments)
+
+    def test_it_is_given_the_run_and_reports_to_it(self, svops: Services, dataset_folder: Path) -> None:
+        def measure(run: PipelineRun) -> list[Any]:
+            tracking.log_metric("own", 0.5)
+            return [run.task_id, str(run.dataset.path), run.output.is_dir()]
+
+        task_id, context = by_hand(svops, dataset_folder)
+        answer = self.operator(measure).execute(child(svops, context, 1))
+        assert answer == [task_id, str(dataset_folder), True]
+        (run, *_) = svops.executions.standing(OPERATOR, task_id).runs
+        detail = svops.workflows.detail(OPERATOR, run.workflow_id, run.id)
+        assert [(metric.name, metric.value) for metric in detail.metrics] == [("own", 0.5)]
+
+    def test_a_refusal_is_not_tried_again(self, svops: Services, dataset_folder: Path) -> None:
+        def refuse(_run: PipelineRun) -> None:
+            raise PerformanceError("too bad")
+
+        _, context = by_hand(svops, dataset_folder)
+        with pytest.raises(AirflowFailException, match="too bad"):
+            self.operator(refuse).execute(child(svops, context, 1))
+
+    def test_any_other_error_is_airflows_to_try_again(self, svops: Services, dataset_folder: Path) -> None:
+        def stumble(_run: PipelineRun) -> None:
+            raise OSError("no space left")
+
+        _, context = by_hand(svops, dataset_folder)
+        with pytest.raises(OSError, match="no space left"):
+            self.operator(stumble).execute(child(svops, context, 1))
+
+    def test_svops_is_told_first_and_others_after_it(self) -> None:
+        def own(_context: Any) -> None:
+            """Be told."""
+
+        told = [[pipeline.record_cause, own]] * 3
+        given = [{"on_failure_callback": own}, {"on_failure_callback": [own]}, {}]
+        with DAG("own", schedule=None, default_args={"on_failure_callback": own}):
+            operators = [
+                PipelineOperator(task_id=f"own_{number}", pipeline=print, **arguments)
+                for number, arguments in enumerate(given)
+            ]
+        assert [operator.on_failure_callback for operator in operators] == told
+        assert self.operator(print).on_failure_callback == [pipeline.record_cause]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from svops_plugin.orchestration.pipeline import record_cause
+from svops_plugin.orchestration import PipelineOperator
 from svops_plugin.pipelines import tracking
 from svops_plugin.pipelines.errors import PerformanceError
 from svops_plugin.settings import DEFAULT_CHAIN
@@ -53,9 +53,8 @@ def test_a_model_that_is_not(module: dict[str, Any], output: Path) -> None:
 def test_the_dag(module: dict[str, Any]) -> None:
     dag = module["dag"]
     (task,) = dag.tasks
-    assert (dag.dag_id, task.python_callable) == ("class_recall", module["for_the_task"])
-    callbacks = task.on_failure_callback
-    assert record_cause in (callbacks if isinstance(callbacks, list) else [callbacks])
+    assert isinstance(task, PipelineOperator)
+    assert (dag.dag_id, task.pipeline, task.retries) == ("class_recall", module["class_recall"], 1)
 
 
 def test_the_chain_names_it() -> None:

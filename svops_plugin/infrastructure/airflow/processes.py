@@ -46,6 +46,7 @@ DEFAULTS = {
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
 }
+SECONDS_TO_A_NEW_DAG = "10"  # Airflow's default of five minutes seems broken to whoever waits for a first DAG
 LATER: Mapping[str, Arguments] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
@@ -83,6 +84,7 @@ AIRFLOW2 = Processes(
         "AIRFLOW__API__AUTH_BACKENDS": (
             "airflow.providers.fab.auth_manager.api.auth.backend.basic_auth,airflow.api.auth.backend.session"
         ),
+        "AIRFLOW__SCHEDULER__DAG_DIR_LIST_INTERVAL": SECONDS_TO_A_NEW_DAG,
         "AIRFLOW__WEBSERVER__WORKERS": "1",
         "AIRFLOW__WEBSERVER__WORKER_CLASS": "gthread",
         "GUNICORN_CMD_ARGS": "--threads 128",
@@ -93,7 +95,11 @@ AIRFLOW3 = Processes(
     server="api-server",
     first={"api-server": ("api-server",), "scheduler": ("scheduler", "--skip-serve-logs")},
     later=LATER,
-    defaults={**DEFAULTS, "AIRFLOW__API__WORKERS": "1"},
+    defaults={
+        **DEFAULTS,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": SECONDS_TO_A_NEW_DAG,
+    },
     variables=_airflow3,
 )
 

@@ -11,6 +11,7 @@ from svops_plugin import __version__
 from svops_plugin.domain.errors import SVOpsError
 
 COMMANDS = {
+    "dags": "svops_plugin.presentation.cli.dags:dags",
     "dataset": "svops_plugin.presentation.cli.datasets:dataset",
     "db": "svops_plugin.presentation.cli.database:database",
     "demo": "svops_plugin.presentation.cli.stack.commands:demo",

@@ -56,7 +56,8 @@ def _lines(say: Callable[[str], None]) -> Show:
 
     def show(run: dict[str, Any]) -> None:
         done, total = run["progress"]["done"], run["progress"]["total"]
-        line = f"{run['dag_id']}: {run['status']}, {done} of {total} done"
+        how_far = f", {done} of {total} done" if total and run["start_date"] else ""
+        line = f"{run['dag_id']}: {run['status']}{how_far}"
         if said.get(run["id"]) != line:
             said[run["id"]] = line
             say(line)

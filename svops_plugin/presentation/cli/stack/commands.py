@@ -24,6 +24,7 @@ from svops_plugin.presentation.cli.stack.environment import (
     Home,
     base_url,
     environment,
+    keep_for_shells,
     opened,
 )
 from svops_plugin.presentation.cli.stack.narrator import Narrator, execute, failure, keep_task, watch
@@ -128,6 +129,7 @@ def _stack(
     with opened(path) as home:
         port = free_port(host, port)
         variables = environment(home, host, port)
+        keep_for_shells(home, variables)
         with Supervisor(events, home.logs, variables, lock=home.lock, time_limit=time_limit) as supervisor:
             try:
                 yield supervisor, home, base_url(host, port)

@@ -6,16 +6,16 @@ import fcntl
 import json
 import os
 import secrets
-import sys
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import svops_plugin
 from svops_plugin.infrastructure.airflow.processes import Address, processes
+from svops_plugin.presentation.cli.dags import shipped
 from svops_plugin.presentation.cli.deployment import fernet_key
 from svops_plugin.presentation.cli.stack.supervisor import StackError
 
@@ -24,6 +24,7 @@ SOCKET_PATH_LIMIT = 103  # bytes: sun_path of macOS less its final zero, the sho
 
 # What would lead to other databases (PG… is libpq's), and what the processes need not know.
 FOREIGN = ("PG", "AIRFLOW__DATABASE__", "SVOPS_ADMIN_PASSWORD")
+LEADING = ("AIRFLOW", "NO_PROXY")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,11 @@ class Home:
         return self.path / "output"
 
     @property
+    def dags(self) -> Path:
+        """Airflow's DAGs folder, for DAGs of one's own; SVOps' are in its ``svops``."""
+        return self.path / "dags"
+
+    @property
     def airflow(self) -> Path:
         """``AIRFLOW_HOME``; Airflow's task logs are in its ``logs``."""
         return self.path / "airflow"
@@ -90,11 +96,19 @@ def opened(path: Path) -> Iterator[Home]:
             home = Home(path, sockets, Path(temporary), lock)
             for stale in home.airflow.glob("*.pid"):  # by now its number may be that of any process
                 stale.unlink()
+            _link(home.dags / "svops", shipped())
             home.data.mkdir(exist_ok=True)
             home.output.mkdir(exist_ok=True)
             yield home
     finally:
         os.close(lock)
+
+
+def _link(link: Path, target: Path) -> None:
+    """Let a link lead to a folder, wherever it has led before."""
+    link.parent.mkdir(exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(target, target_is_directory=True)
 
 
 @contextmanager
@@ -121,7 +135,7 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
         **inherited,
         "TMPDIR": str(home.temporary),
         "AIRFLOW_HOME": str(home.airflow),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags_folder()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home.dags),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__AUTH_MANAGER": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager",
         "AIRFLOW__CORE__FERNET_KEY": kept["fernet_key"],
@@ -139,15 +153,16 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
     }
 
 
+def keep_for_shells(home: Home, variables: Mapping[str, str]) -> None:
+    """Write what leads Airflow's commands and SVOps' to this stack, for a shell to read; it holds keys."""
+    leading = {name: value for name, value in variables.items() if name.upper().startswith(LEADING)}
+    lines = (f"export {name}={shlex.quote(value)}\n" for name, value in sorted(leading.items()))
+    _write_for_the_owner(home.path / "environment", "".join(lines))
+
+
 def base_url(host: str, port: int) -> str:
     """Return the address at which this machine reaches the API server."""
     return f"http://{LOOPBACK if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
-
-
-def dags_folder() -> Path:
-    """Return the DAG files: of the checkout, or as the wheel has installed them."""
-    checkout = Path(svops_plugin.__file__).parents[1] / "dags"
-    return checkout if checkout.is_dir() else Path(sys.prefix, "share", "svops", "dags")
 
 
 def _secrets(path: Path) -> dict[str, str]:
@@ -158,10 +173,15 @@ def _secrets(path: Path) -> dict[str, str]:
             "api_secret_key": secrets.token_urlsafe(48),
             "jwt_secret": secrets.token_urlsafe(64),
         }
-        fresh = path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(made, file)
-        fresh.rename(path)
+        _write_for_the_owner(path, json.dumps(made))
     kept: dict[str, str] = json.loads(path.read_text())
     return kept
+
+
+def _write_for_the_owner(path: Path, content: str) -> None:
+    """Write a file at once that nobody else can read."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(content)
+    fresh.rename(path)
