@@ -102,8 +102,20 @@ load: $(INSTALLED)  ## a hundred tasks at once
 	$(BIN)/python benchmarks/load.py $(ARGS)
 
 .PHONY: bench
-bench: $(INSTALLED)  ## what a chain costs beside other ways to run one
+bench: $(INSTALLED)  ## all benchmarks into benchmarks/RESULTS.md, on a quiet machine; ARGS=--quick: small, into build
+	$(BIN)/python benchmarks/report.py $(ARGS)
+
+.PHONY: overhead
+overhead: $(INSTALLED)  ## what a chain costs beside other ways to run one
 	$(BIN)/python benchmarks/chain_overhead.py $(ARGS)
+
+.PHONY: rest
+rest: $(INSTALLED)  ## how many requests the REST API answers beside Airflow's own in the same process
+	$(BIN)/python benchmarks/rest_beside_airflow.py $(ARGS)
+
+.PHONY: processes
+processes: $(INSTALLED)  ## memory of Airflow's processes and the API server's start, with and without the plugin
+	$(BIN)/python benchmarks/processes.py $(ARGS)
 
 .PHONY: tick
 tick: $(INSTALLED)  ## what a look of the monitor costs with 3,000 runs under way

@@ -11,10 +11,12 @@ import json
 import os
 import statistics
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 from chain_overhead import Bench, running
+from figures import Figure, json_option, keep
 from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 from sqlalchemy import text
 
@@ -71,7 +73,8 @@ def sign_in(page: Page, bench: Bench) -> None:
 
 @click.command()
 @click.option("--times", default=7, show_default=True, type=click.IntRange(1))
-def main(times: int) -> None:
+@json_option
+def main(times: int, report: Path | None) -> None:
     """Look at the pages so often each."""
     modern = host().HAS_API_SERVER
     board = f"{'/pluginsv2' if modern else ''}/svops/board"
@@ -81,6 +84,7 @@ def main(times: int) -> None:
         with browser.new_context() as context:
             sign_in(context.new_page(), bench)
             session = context.storage_state()
+        found: list[Figure] = []
         pages: list[tuple[str, str]] = [("board, 10 tasks", board), ("Airflow's DAGs", dags)]
         for name, path in [*pages, (f"board, {MANY} more", board)]:
             if name.endswith("more"):
@@ -98,7 +102,11 @@ def main(times: int) -> None:
                 "load": round(os.getloadavg()[0], 2),
             }
             print(json.dumps(outcome), flush=True)
+            found.append(Figure(f"{name}: first paint", outcome["first_paint_ms"], "ms"))
+            if has_rows:
+                found.append(Figure(f"{name}: rows are there", outcome["rows_ms"], "ms"))
         browser.close()
+    keep(report, found)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,16 @@ then what Airflow loads of the plugin there. ``python benchmarks/footprint.py --
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
+import click
+from figures import Figure, json_option, keep
+
+HIGHEST_MS, HIGHEST_MB = 150.0, 15.0
 PROGRAM = """
 import json, sys, time
 from importlib.util import find_spec
@@ -39,14 +43,23 @@ def measure() -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    """Print the medians."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeat", type=int, default=5)
-    measured = [measure() for _ in range(parser.parse_args().repeat)]
-    for name, limit in (("ms", "150"), ("mb", "15"), ("modules", "-")):
-        median = statistics.median(one[name] for one in measured)
-        print(f"{name:8} {median:8.2f}   at most {limit}")
+@click.command()
+@click.option("--repeat", default=5, show_default=True, type=click.IntRange(1))
+@json_option
+def main(repeat: int, report: Path | None) -> None:
+    """Print the medians; exit status 1 if one is above its bar."""
+    measured = [measure() for _ in range(repeat)]
+    median = {name: statistics.median(one[name] for one in measured) for name in measured[0]}
+    what = "of the plugin in a task's process"
+    found = [
+        Figure(f"processor time {what}", round(median["ms"], 1), "ms", at_most=HIGHEST_MS),
+        Figure(f"resident memory {what}", round(median["mb"], 1), "MB", at_most=HIGHEST_MB),
+        Figure(f"modules {what}", median["modules"]),
+    ]
+    for figure in found:
+        print(f"{figure.what:48} {figure.value:8.1f} {figure.unit:3} at most {figure.at_most or '-'}")
+    keep(report, found)
+    sys.exit(any(figure.met is False for figure in found))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from pathlib import Path
 from statistics import median
 
 import click
-from chain_overhead import SVOPS, Bench, running
+from chain_overhead import SLOTS, SVOPS, Bench, running
+from figures import Figure, json_option, keep
 from sqlalchemy import text
 
 SAMPLE_SECONDS = 0.5
 LONGEST_HOLD = 2.0  # seconds; a step that looks first holds its slot for six
-SLOTS = 32  # Airflow's default parallelism
 UNDER_WAY = text("SELECT count(*) FROM svops_execution WHERE status = 'running'")
 HELD = text("""
     SELECT ti.run_id || ti.task_id, extract(epoch FROM waits.created_date - child.queued_at)
@@ -60,7 +60,8 @@ class Watch(threading.Thread):
 
 @click.command()
 @click.option("--tasks", default=100, show_default=True, type=click.IntRange(1))
-def main(tasks: int) -> None:
+@json_option
+def main(tasks: int, report: Path | None) -> None:
     """Execute so many tasks at once and look at the outcome."""
     with running("tuned", tasks) as bench:
         watch = Watch(bench)
@@ -80,7 +81,18 @@ def main(tasks: int) -> None:
         "load": measured.load,
     }
     print(json.dumps(outcome))
-    sys.exit(1 if measured.wrong or mismatches or max(held, default=0.0) > LONGEST_HOLD else 0)
+    longest = max(held, default=0.0)
+    what = f"{tasks} tasks at once"
+    keep(
+        report,
+        [
+            Figure(f"{what}: completed", tasks - measured.wrong, at_least=tasks),
+            Figure(f"{what}: until the last", measured.seconds, "s"),
+            Figure(f'{what}: "state mismatch" in the scheduler\'s log', mismatches, at_most=0),
+            Figure(f"{what}: longest that a waiting step held a slot", longest, "s", at_most=LONGEST_HOLD),
+        ],
+    )
+    sys.exit(1 if measured.wrong or mismatches or longest > LONGEST_HOLD else 0)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
+from figures import Figure, json_option, keep
 from sqlalchemy import text
 from sqlalchemy.engine import Engine
 from sqlalchemy.event import listen
@@ -157,17 +158,33 @@ def measure(engine: Engine, watch: Watch, query: Query, times: int) -> dict[str,
     }
 
 
+def figures(results: Sequence[tuple[int, str, dict[str, Any]]]) -> Iterator[Figure]:
+    """Return the report's figures: of each list what it costs among so many tasks, and how that grows."""
+    for name in dict.fromkeys(name for _, name, _ in results):
+        costs = {size: result for size, this, result in results if this == name}
+        for size, cost in costs.items():
+            yield Figure(f"{name}: rows among {size:,}, p95", cost["rows_p95_ms"], "ms")
+        fewest, most = costs[min(costs)], costs[max(costs)]
+        ratio = most["rows_p95_ms"] / max(fewest["rows_p95_ms"], FLOOR)
+        highest = None if name in APART else WORST_RATIO
+        what = f"{name}: rows among {max(costs):,}, to those among {min(costs):,}"
+        yield Figure(what, round(ratio, 2), "x", at_most=highest)
+        if most["total_p95_ms"]:
+            yield Figure(f"{name}: total among {max(costs):,}, p95", most["total_p95_ms"], "ms")
+
+
 @click.command()
 @click.option("--times", default=40, show_default=True, type=click.IntRange(2), help="How often each list.")
 @click.option("--size", "sizes", multiple=True, type=click.IntRange(1), default=SIZES, show_default=True)
 @click.option("--list", "names", multiple=True, type=click.Choice(list(LISTS)), default=list(LISTS))
-def main(times: int, sizes: tuple[int, ...], names: tuple[str, ...]) -> None:
+@json_option
+def main(times: int, sizes: tuple[int, ...], names: tuple[str, ...], report: Path | None) -> None:
     """Fill a database, list its tasks, and print what it took.
 
     The exit status is 1 if a list's rows take more than 1.5 times as long among the most tasks as among the
     fewest, those left out that no index is for.
     """
-    costs: dict[str, list[float]] = {name: [] for name in names}
+    results: list[tuple[int, str, dict[str, Any]]] = []
     with database() as engine:
         watch, there = Watch(engine), 0
         for size in sorted(sizes):
@@ -175,14 +192,12 @@ def main(times: int, sizes: tuple[int, ...], names: tuple[str, ...]) -> None:
             there = size
             for name in names:
                 result = measure(engine, watch, LISTS[name], times)
-                costs[name].append(result["rows_p95_ms"])
+                results.append((size, name, result))
                 load = round(os.getloadavg()[0], 2)
                 print(json.dumps({"tasks": size, "list": name, **result, "load": load}), flush=True)
-    slow = [
-        name
-        for name, (fewest, *_, most) in ((name, [*cost, cost[-1]]) for name, cost in costs.items())
-        if name not in APART and most > WORST_RATIO * max(fewest, FLOOR)
-    ]
+    found = list(figures(results))
+    keep(report, found)
+    slow = [figure.what for figure in found if figure.met is False]
     print(json.dumps({"slower_than_1.5_times": slow}))
     sys.exit(bool(slow))
 

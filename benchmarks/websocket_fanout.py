@@ -32,6 +32,7 @@ from urllib.parse import urlsplit
 import click
 import httpx
 import psutil
+from figures import Figure, json_option, keep
 
 from svops_plugin.infrastructure.airflow.processes import processes
 from svops_plugin.presentation.cli.stack import commands
@@ -305,40 +306,43 @@ def show(name: str, value: Any) -> None:
     print(json.dumps({name: asdict(value) if isinstance(value, Outcome) else value}), flush=True)
 
 
-async def run(bench: Bench, clients: int, rate: float, seconds: float, *, limits: bool) -> list[str]:
-    """Measure everything, and return which bars were missed."""
-    missed = []
+async def run(bench: Bench, clients: int, rate: float, seconds: float, *, limits: bool) -> list[Figure]:
+    """Measure everything, and return the report's figures."""
+    found = []
 
-    def bar(name: str, value: float, highest: float) -> None:
-        show(name, round(value, 4))
-        if value > highest:
-            missed.append(f"{name}: {value:.4f} is more than {highest}")
+    def bar(what: str, value: float, unit: str, highest: float | None = None) -> None:
+        found.append(Figure(what, round(value, 4), unit, at_most=highest))
+        show(what, round(value, 4))
 
     crowd = bench.crowd
     await bench.request_seconds(50)
     before = await bench.request_seconds()
-    bar("replay_10000_seconds", await bench.replay_seconds(), BAR_REPLAY)
+    bar(f"replay of {REPLAYED:,} events", await bench.replay_seconds(), "s", BAR_REPLAY)
     await crowd.grow(1)
     one = await bench.measure(20, 15)
     show("one_client", one)
-    bar("one_client_p99_seconds", one.p99 / 1000, BAR_ONE_P99)
+    bar("one client, p99", one.p99, "ms", BAR_ONE_P99 * 1000)
 
     await crowd.grow(1000)
-    bar("get_tasks_with_1000_sockets_ratio", await bench.request_seconds() / before, BAR_SLOWER)
+    slower = await bench.request_seconds() / before
+    bar("a list of tasks with 1,000 sockets, to without", slower, "x", BAR_SLOWER)
     resident, opened_before = bench.memory(), len(crowd.clients)
     began = time.perf_counter()
     await crowd.grow(clients)
     show("opened_per_second", round((clients - opened_before) / (time.perf_counter() - began)))
-    show("kilobytes_per_connection", round((bench.memory() - resident) / 1024 / (clients - opened_before), 1))
+    bar("memory of a socket", (bench.memory() - resident) / 1024 / (clients - opened_before), "KiB")
     main = await bench.measure(rate, seconds)
     show("fanout", main)
-    bar("fanout_p99_seconds", main.p99 / 1000, BAR_FANOUT_P99)
-    if main.missing or main.out_of_order or main.lost_connections:
-        missed.append("not every client got every event in order")
+    what = f"{clients:,} clients, {rate:g} events/s"
+    bar(f"{what}, p50", main.p50, "ms")
+    bar(f"{what}, p99", main.p99, "ms", BAR_FANOUT_P99 * 1000)
+    bar(f"{what}: the server's share of a core", main.server_cpu, "")
+    wrong = main.missing + main.out_of_order + main.lost_connections
+    bar(f"{what}: events missed or out of order, connections lost", wrong, "", 0)
     if limits:
         await find_limit("events", lambda step: (clients, rate * (1 + step / 2)), bench)
         await find_limit("clients", lambda step: (clients + 1000 * step, rate), bench)
-    return missed
+    return found
 
 
 async def find_limit(name: str, step: Callable[[int], tuple[int, float]], bench: Bench) -> None:
@@ -402,12 +406,15 @@ def _listening(port: int) -> psutil.Process:
 @click.option("--rate", default=10.0, show_default=True, help="Events per second.")
 @click.option("--seconds", default=60.0, show_default=True)
 @click.option("--limits/--no-limits", default=True, help="Step up until it breaks.")
-def main(clients: int, rate: float, seconds: float, limits: bool) -> None:
+@json_option
+def main(clients: int, rate: float, seconds: float, report: Path | None, *, limits: bool) -> None:
     """Measure, and say which bars were missed."""
     import uvloop  # Airflow 3 has it
 
     with running() as bench:
-        missed = uvloop.run(run(bench, clients, rate, seconds, limits=limits))
+        found = uvloop.run(run(bench, clients, rate, seconds, limits=limits))
+    keep(report, found)
+    missed = [figure.what for figure in found if figure.met is False]
     show("missed", missed)
     sys.exit(1 if missed else 0)
 

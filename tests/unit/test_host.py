@@ -32,6 +32,17 @@ def test_any_other_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch, ins
         airflow.host()
 
 
+def test_the_installed_one_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(airflow, "version", lambda name: asked.append(name) or "3.3.0")
+    airflow._installed.cache_clear()
+    try:
+        assert {airflow.host_name() for _ in range(3)} == {"airflow3"}
+    finally:
+        airflow._installed.cache_clear()
+    assert asked == ["apache-airflow-core"]
+
+
 def test_both_promise_the_same() -> None:
     """Read, for only one of them can be imported."""
     import ast

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -33,6 +34,7 @@ def host_name() -> str:
     raise ConfigurationProblem(f"SVOps runs on Airflow 2.11, and on 3.3 or later; this is {installed}.")
 
 
+@cache  # every request asks, and each time a file would be read
 def _installed() -> str:
     try:
         return version("apache-airflow-core")  # since 3.0 what "apache-airflow" only asks for

@@ -26,6 +26,7 @@ from svops_plugin.infrastructure.airflow.common import (
     once,
     token_expiry,
 )
+from svops_plugin.infrastructure.airflow.loops import completed
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, Request
@@ -194,12 +195,11 @@ class Accounts:
 
         :raises NotAuthenticated: if it is not valid (any more)
         """
-        from asgiref.sync import async_to_sync
         from jwt import InvalidTokenError
 
         try:
             with airflow_answers():
-                return _account(async_to_sync(_auth_manager().get_user_from_token)(token))
+                return _account(completed(_auth_manager().get_user_from_token(token)))
         except InvalidTokenError as refusal:
             raise NotAuthenticated("The access token is not valid; sign in again.") from refusal
 

@@ -17,6 +17,7 @@ from svops_plugin.presentation.rest.api import actor, body, make_blueprint, quer
 from svops_plugin.presentation.rest.errors import show_current
 from svops_plugin.presentation.rest.operations import answers, answers_page
 from svops_plugin.presentation.rest.schemas import (
+    EntitySchema,
     InputSchema,
     ListQuery,
     id_field,
@@ -31,7 +32,7 @@ PNG = "image/png"
 PICTURE_SECONDS = 300  # for how long a browser may keep one
 
 
-class DatasetSchema(Schema):
+class DatasetSchema(EntitySchema):
     """A dataset as it is answered."""
 
     id = fields.Integer()

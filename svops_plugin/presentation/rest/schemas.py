@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,30 @@ MAX_ID_DIGITS = 10
 MAX_DEPTH = 32
 MAX_KEY = 250
 SOMETIMES = {"x-sometimes": True}  # a field that not every answer has
+
+
+class EntitySchema(Schema):
+    """What is answered of an entity, whose attributes need not be looked for as keys or along dots."""
+
+    def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
+        """Return an attribute."""
+        return getattr(obj, attr, default)
+
+
+_dumped: ContextVar[dict[int, Any] | None] = ContextVar("dumped", default=None)  # by id, while a page lasts
+
+
+class Shared(fields.Nested):
+    """A nested entity that many items of a page have in common; a page dumps it once."""
+
+    def _serialize(self, value: Any, attr: Any, obj: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # two names
+        known = _dumped.get()
+        dumped = None if known is None else known.get(id(value))
+        if dumped is None:
+            dumped = super()._serialize(value, attr, obj, **kwargs)  # type: ignore[no-untyped-call]
+            if known is not None:
+                known[id(value)] = dumped
+        return dumped
 
 
 class Whole(fields.Nested):
@@ -182,8 +207,13 @@ def list_schema(item: type[Schema]) -> type[Schema]:
 
 def dump_page(schema: Schema, page: Page[Any]) -> dict[str, Any]:
     """Return a page as every list answers."""
+    page_lasts = _dumped.set({})
+    try:
+        items = schema.dump(page.items, many=True)
+    finally:
+        _dumped.reset(page_lasts)
     return {
-        "items": schema.dump(page.items, many=True),
+        "items": items,
         "total": page.total,
         "skip": page.query.skip,
         "limit": page.query.limit,

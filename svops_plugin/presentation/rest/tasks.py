@@ -31,10 +31,12 @@ from svops_plugin.presentation.rest.run_schemas import (
 )
 from svops_plugin.presentation.rest.schemas import (
     MAX_KEY,
+    EntitySchema,
     Flag,
     Ids,
     InputSchema,
     ListQuery,
+    Shared,
     Whole,
     id_field,
     name_field,
@@ -47,7 +49,7 @@ blueprint = make_blueprint("tasks", "/tasks")
 MAX_TASKS = 500  # whose ids still fit into the line that gunicorn reads of a request
 
 
-class ConfigurationSchema(Schema):
+class ConfigurationSchema(EntitySchema):
     """What the pipelines are told."""
 
     branch_name = fields.String(allow_none=True)
@@ -58,14 +60,14 @@ class ConfigurationSchema(Schema):
     build_config_custom_ini = fields.Dict()
 
 
-class VideoOutputSchema(Schema):
+class VideoOutputSchema(EntitySchema):
     """Where the animation goes."""
 
     enabled = fields.Boolean(attribute="video_out_enabled")
     path = fields.String(attribute="video_out_path")
 
 
-class TaskSchema(Schema):
+class TaskSchema(EntitySchema):
     """A task as it is answered."""
 
     id = fields.Integer()
@@ -82,7 +84,7 @@ class TaskSchema(Schema):
     created_by_id = fields.Integer(allow_none=True)
     created_by = fields.String(allow_none=True)
     configuration = Whole(ConfigurationSchema)
-    dataset = fields.Nested(DatasetSchema, allow_none=True)
+    dataset = Shared(DatasetSchema, allow_none=True)
     video_output = Whole(VideoOutputSchema)
     tags = fields.List(fields.String())
     version = fields.Integer()
