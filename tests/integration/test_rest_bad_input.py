@@ -210,6 +210,7 @@ class TestUnknown:
             ("GET", "tasks/1/execute", {"POST"}),
             ("DELETE", "tasks/1/status", {"GET"}),
             ("DELETE", "datasets", {"GET", "POST"}),
+            ("TRACE", "datasets", {"GET", "POST"}),
             ("GET", "auth/login", {"POST"}),
         ],
     )
