@@ -117,7 +117,8 @@ function showResults(attempts, outcome) {
 function showEvents() {
   const lines = events.slice(-MOST_EVENTS).reverse().map((event) => {
     const { data } = event;
-    const told = [data.dag_id, data.progress && event.type === "workflow.progress" ? `${data.progress.done}/${data.progress.total}` : "", data.error?.message, data.changed && plain(data.changed)].filter(Boolean).join(" · ");
+    const progress = event.type === "workflow.progress" ? [`${data.progress.done}/${data.progress.total}`, data.progress.message] : [];
+    const told = [data.dag_id, ...progress, data.error?.message, data.changed && plain(data.changed)].filter(Boolean).join(" · ");
     return h("li", {}, h("time", { datetime: event.timestamp, title: moment(event.timestamp) }, hour(event.timestamp)),
       h("span", {}, h("strong", { class: "sv-small" }, event.type), told ? h("span", { class: "sv-small sv-muted" }, ` ${told}`) : "", h("span", { class: "sv-small sv-muted" }, ` (${event.actor})`)));
   });
