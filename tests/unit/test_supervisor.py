@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import queue
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from svops_plugin.presentation.cli.stack import reaper
 from svops_plugin.presentation.cli.stack.supervisor import StackError, Supervisor
 
 
@@ -35,3 +38,10 @@ def test_one_that_ends_at_times_is_started_again_but_not_for_ever(
     with pytest.raises(StackError, match="fragile ended with status 1"):
         supervisor.wait()
     assert len(starts.read_text().splitlines()) == 3
+
+
+def test_the_reaper_outlives_a_process_that_was_gone_before_it_looked() -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    told = f"+{gone.pid} 15\n-{gone.pid}\n"
+    subprocess.run([sys.executable, "-I", reaper.__file__], input=told, text=True, check=True)

@@ -89,7 +89,7 @@ def main() -> None:
     for line in sys.stdin:
         pid, *stop_signal = map(int, line[1:].split())
         if line[0] == "-":
-            del leaders[pid]
+            leaders.pop(pid, None)  # it may have gone before it could be looked at
         else:
             with suppress(psutil.NoSuchProcess):
                 leaders[pid] = Leader(psutil.Process(pid), *stop_signal)
