@@ -211,6 +211,7 @@ class TestUnknown:
             ("DELETE", "tasks/1/status", {"GET"}),
             ("DELETE", "datasets", {"GET", "POST"}),
             ("TRACE", "datasets", {"GET", "POST"}),
+            ("QUERY", "datasets", {"GET", "POST"}),
             ("GET", "auth/login", {"POST"}),
         ],
     )

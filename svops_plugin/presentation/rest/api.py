@@ -202,6 +202,14 @@ fallback = make_blueprint("fallback")
 outside = make_blueprint("outside", below=ROOT)
 
 
+@fallback.record
+def _take_any_method(state: BlueprintSetupState) -> None:
+    """Answer also methods that nobody has thought of, before the host does in its own words."""
+    app = cast("Flask", state.app)
+    endpoint = f"{state.blueprint.name}.{nothing_here.__name__}"
+    app.url_map.add(app.url_rule_class(f"{state.url_prefix}/<path:path>", endpoint=endpoint, methods=None))
+
+
 @fallback.route("/", defaults={"path": ""}, methods=bridge.METHODS)
 @fallback.route("/<path:path>", methods=bridge.METHODS)
 @anonymous

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 THREADS = 16
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE")  # that SVOps answers itself, if only to refuse
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOTHING = "There is nothing at {}; the API is below /svops/api/v1."
 _served: list[Any] = []
 
