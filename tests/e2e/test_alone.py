@@ -88,7 +88,7 @@ def test_a_dag_that_knows_nothing_of_svops(stack: Stack) -> None:
     file = stack.home / "dags" / "nightly_export.py"
     file.write_text(the_block("docs/pipelines.md", "python", '"nightly_export"'))
     wait_until(
-        lambda: "nightly_export" in {one["dag_id"] for one in stack.get("workflows/dags")["items"]},
+        lambda: "nightly_export" in {one["dag_id"] for one in stack.get("dags")["items"]},
         "the DAG",
     )
     registered = stack.post("workflows", documented('"nightly_export"'))

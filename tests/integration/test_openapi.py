@@ -52,6 +52,11 @@ def test_every_route_is_described(app: Flask) -> None:
     assert silent == CATCH_ALL & silent
 
 
+def test_a_path_with_the_end_of_a_line_is_answered_in_our_own_words(app: Flask) -> None:
+    answer = app.test_client().get(f"{PREFIX}/tasks/%0A/executions")
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
 def test_the_committed_description_is_that_of_the_code(described: dict[str, Any]) -> None:
     assert json.loads((DOCS / "openapi.json").read_text()) == described, "run: make docs"
 

@@ -12,7 +12,7 @@ from flask.blueprints import BlueprintSetupState
 from marshmallow import Schema, ValidationError, missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import UnsupportedMediaType
-from werkzeug.routing import RequestRedirect
+from werkzeug.routing import PathConverter, RequestRedirect
 
 from svops_plugin.application.ports import Account
 from svops_plugin.bootstrap import Services, host
@@ -198,16 +198,25 @@ def query(schema: Schema) -> Callable[[F], F]:
     return decorate
 
 
+class Whatever(PathConverter):
+    """The rest of a path, whatever is in it; ``path`` takes no end of a line."""
+
+    regex = r"[^/][\s\S]*?"
+
+
 fallback = make_blueprint("fallback")
 outside = make_blueprint("outside", below=ROOT)
 
 
 @fallback.record
 def _take_any_method(state: BlueprintSetupState) -> None:
-    """Answer also methods that nobody has thought of, before the host does in its own words."""
+    """Answer also methods and paths that nobody has thought of, before the host does in its own words."""
     app = cast("Flask", state.app)
     endpoint = f"{state.blueprint.name}.{nothing_here.__name__}"
-    app.url_map.add(app.url_rule_class(f"{state.url_prefix}/<path:path>", endpoint=endpoint, methods=None))
+    app.url_map.converters["whatever"] = Whatever
+    app.url_map.add(
+        app.url_rule_class(f"{state.url_prefix}/<whatever:path>", endpoint=endpoint, methods=None)
+    )
 
 
 @fallback.route("/", defaults={"path": ""}, methods=bridge.METHODS)
