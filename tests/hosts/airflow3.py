@@ -25,7 +25,7 @@ RUN_PAGE = "/dags/{dag_id}/runs/"
 A_RUN_NOW = {"logical_date": None}  # what a request for a new DAG run has to say
 BY_HAND = "admin"  # who has triggered a run by hand, as far as this Airflow tells
 NEVER_RAN = "skipped"  # the state of the tasks that a stop kept from running
-MAY_LEAVE_OUT_TOKENS = True  # schemathesis, in its requests
+OLD_SCHEMATHESIS = False
 MARKS = 1  # how often a run is marked failed by hand, at the most, until it has failed
 DAG_RUN_TYPES: dict[str, Any] = {}  # nothing that the driver does not read of itself
 # What keeps new runs of a DAG from being made: a lock on its version, whose key they have.
