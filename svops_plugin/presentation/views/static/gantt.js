@@ -6,8 +6,8 @@ import { STATES, between, duration } from "./format.js";
 const NARROW = matchMedia("(max-width: 760px)").matches;
 const WIDTH = NARROW ? 320 : 760;
 const LEFT = NARROW ? 8 : 212; // of the bars
-const LANE = NARROW ? 32 : 20;
-const BAR = NARROW ? 16 : 3; // below the top of its lane
+const LANE = NARROW ? 36 : 20;
+const BAR = NARROW ? 18 : 3; // below the top of its lane
 const BAR_HEIGHT = 14;
 const HEAD = 20;
 const NICE = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400, 604800];
