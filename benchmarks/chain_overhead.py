@@ -33,8 +33,8 @@ import httpx
 from figures import Figure, json_option, keep
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.engine import Engine
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine, make_url
 
 from svops_plugin.infrastructure.airflow.processes import processes
 from svops_plugin.presentation.cli import stack
@@ -224,7 +224,7 @@ def _start_stack(
     prepare = [sys.executable, "-m", f"{stack.__name__}.prepare"]
     supervisor.finish(supervisor.begin("prepare", prepare, {"SVOPS_ADMIN_PASSWORD": password}))
     airflow = processes()
-    start_services(supervisor, {**airflow.first, **airflow.later})
+    start_services(supervisor, airflow, {**airflow.first, **airflow.later})
     while not _is_healthy(url):
         supervisor.pause(POLL)
     login = httpx.post(

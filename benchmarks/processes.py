@@ -145,7 +145,7 @@ def measure(folder: Path, repeat: int) -> Iterator[tuple[str, Sample]]:
     with ExitStack() as closing:
         events = closing.enter_context(signals_as_events())
         home = closing.enter_context(opened(folder))
-        dags = home.path / "dags"
+        dags = home.path / "weighing"
         dags.mkdir()
         (dags / "weigh.py").write_text(DAG_FILE)
         port = commands.free_port(LOOPBACK, 0)

@@ -315,7 +315,7 @@ def running(tasks: int) -> Iterator[Server]:
             )
             password, _ = commands.prepare(supervisor, Narrator())
             airflow = processes()
-            commands.start_services(supervisor, {airflow.server: airflow.first[airflow.server]})
+            commands.start_services(supervisor, airflow, {airflow.server: airflow.first[airflow.server]})
             url = base_url(LOOPBACK, port)
             while not _answers(url):
                 supervisor.pause(0.2)
@@ -329,7 +329,7 @@ def running(tasks: int) -> Iterator[Server]:
 
 def dags_folder(home: Home) -> Path:
     """Make a folder with the benchmark's DAGs and as many more as fill a page."""
-    folder = home.path / "dags"
+    folder = home.path / "listed"
     folder.mkdir()
     for path in Path(__file__).with_name("dags").glob("*.py"):
         (folder / path.name).symlink_to(path)

@@ -374,7 +374,7 @@ def running() -> Iterator[Bench]:
             supervisor.start("postgres", server, stop_signal=signal.SIGINT)
             password, _ = commands.prepare(supervisor, Narrator())
             airflow = processes()
-            commands.start_services(supervisor, {airflow.server: airflow.first[airflow.server]})
+            commands.start_services(supervisor, airflow, {airflow.server: airflow.first[airflow.server]})
             url = base_url(LOOPBACK, port)
             while not _answers(url):
                 supervisor.pause(0.2)
