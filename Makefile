@@ -153,7 +153,7 @@ lock: requirements/airflow-3.3.in requirements/airflow-2.11.in | $(LOCKER)  ## r
 
 # `--strict`: a package that the vulnerability data are not to be had for counts as a finding.
 .PHONY: audit
-audit: | $(LOCKER)  ## known vulnerabilities of what both locks name; docs/security.md says which are explained
+audit: | $(LOCKER)  ## known vulnerabilities of what both locks name; none is ignored
 	@failed=0; for lock in requirements/airflow-3.3.txt requirements/airflow-2.11.txt; do \
 		$(LOCKER) tool run --quiet pip-audit==2.10.1 --strict --no-deps --disable-pip --progress-spinner off \
 			--requirement $$lock \

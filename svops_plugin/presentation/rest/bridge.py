@@ -41,9 +41,10 @@ class FlaskBridge:
         from a2wsgi import WSGIMiddleware
 
         app = _served[-1]
-        wsgi = self._wsgi.setdefault(id(app), WSGIMiddleware(app, workers=THREADS))
+        if id(app) not in self._wsgi:
+            self._wsgi[id(app)] = WSGIMiddleware(app, workers=THREADS)
         root = str(scope.get("root_path", "")).removesuffix(self._mounted_at)
-        await wsgi({**scope, "root_path": root}, receive, send)
+        await self._wsgi[id(app)]({**scope, "root_path": root}, receive, send)
 
 
 def problem(request: HTTPConnection, status: HTTPStatus, detail: str) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 
 from svops_plugin.domain.entities import Json
 
+HEADINGS = {"dags": "DAGs"}
 HEADER = "<!-- Made by `make docs` of the API itself; edits are lost. -->\n\n# The REST API\n"
 
 
@@ -21,7 +22,7 @@ def _lines(described: Json) -> Iterator[str]:
     yield f"\nAll paths are below `{described['servers'][0]['url']}`."
     yield from _catalogue(described["components"]["responses"])
     for tag in described["tags"]:
-        yield f"\n## {tag['name'].capitalize()}"
+        yield f"\n## {HEADINGS.get(tag['name'], tag['name'].capitalize())}"
         for path, operations in described["paths"].items():
             for method, operation in operations.items():
                 if tag["name"] in operation["tags"]:

@@ -117,6 +117,7 @@ VOCABULARY: Mapping[str, tuple[str, Any]] = {
     "total_dags": ("How many DAGs the chain has.", 3),
     "workflow_runs": ("The DAG runs of the chain, in its order.", []),
     "total_workflow_runs": ("How many those are.", 3),
+    "Message.message": ("What was done, in words.", "You are signed out."),
     "message": ("In words.", "Task 1 execution started with 3 DAG chain"),
     "task_status": ("How the task stands.", "running"),
     "task_name": ("What the task is called.", "Night drive, camera 2"),
