@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from airflow.providers.common.compat.sdk import conf
 
+from svops_plugin.domain.errors import ConfigurationProblem
+
 SECTION = "svops"
 DEFAULT_TIMEOUT = str(7 * 24 * 60 * 60)
+FLAGS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}  # as Airflow reads them
 DEFAULT_CHAIN = "data_processing_pipeline,ml_training_pipeline,simple_workflow_example"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Every setting of SVOps.
+    """Every setting of SVOps, but for ``cors_origins``, which is read with Airflow's own.
 
     :param chain: the DAGs that executing a task runs, in order
     :param database_conn_id: the Airflow connection to SVOps' own PostgreSQL database
@@ -48,13 +52,31 @@ class Settings:
 
 
 def load() -> Settings:
-    """Read the settings from the environment (``AIRFLOW__SVOPS__…``), ``airflow.cfg`` or the defaults."""
+    """Read the settings from the environment (``AIRFLOW__SVOPS__…``), ``airflow.cfg`` or the defaults.
+
+    :raises ConfigurationProblem: naming the setting that cannot be what it is
+    """
 
     def text(key: str, default: str = "") -> str:
         return str(conf.get(SECTION, key, fallback=default)).strip()
 
     def items(key: str, default: str = "") -> tuple[str, ...]:
         return tuple(item.strip() for item in text(key, default).split(",") if item.strip())
+
+    def number(key: str, default: str, least: float = 0) -> float:
+        try:
+            found = float(text(key, default))
+        except ValueError:
+            found = math.nan
+        if not least <= found < math.inf:
+            raise ConfigurationProblem(f"[svops] {key} has to be {least} or more, not {text(key)!r}.")
+        return found
+
+    def flag(key: str) -> bool:
+        found = FLAGS.get(text(key, "False").lower())
+        if found is None:
+            raise ConfigurationProblem(f"[svops] {key} has to be True or False, not {text(key)!r}.")
+        return found
 
     return Settings(
         chain=items("chain", DEFAULT_CHAIN),
@@ -63,11 +85,11 @@ def load() -> Settings:
         data_roots=items("data_roots"),
         output_roots=items("output_roots"),
         preset_dirs=tuple(Path(item) for item in items("preset_dirs")),
-        max_active_executions=int(text("max_active_executions", "200")),
-        execution_timeout=timedelta(seconds=float(text("execution_timeout", DEFAULT_TIMEOUT))),
-        event_retention_days=float(text("event_retention_days", "30")),
-        idempotency_retention_days=float(text("idempotency_retention_days", "7")),
-        allow_registration=conf.getboolean(SECTION, "allow_registration", fallback=False),
-        writes_per_minute=max(1, int(text("writes_per_minute", "1200"))),
+        max_active_executions=int(number("max_active_executions", "200", 1)),
+        execution_timeout=timedelta(seconds=number("execution_timeout", DEFAULT_TIMEOUT, 1)),
+        event_retention_days=number("event_retention_days", "30"),
+        idempotency_retention_days=number("idempotency_retention_days", "7"),
+        allow_registration=flag("allow_registration"),
+        writes_per_minute=int(number("writes_per_minute", "1200", 1)),
         notification_private_targets=items("notification_private_targets"),
     )

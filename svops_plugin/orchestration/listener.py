@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -17,27 +19,40 @@ NEEDED = (
 )
 
 
+SERVICES = frozenset({"scheduler", "triggerer", "dag-processor"})  # the commands that tasks are forked under
+
+
 @hookimpl
-def on_starting(component: Any) -> None:
+def on_starting(component: Any) -> None:  # noqa: ARG001  # pluggy gives arguments by their names
+    """Prepare the process of a service of Airflow's.
+
+    Its command tells which it is: on 2.11 every task makes a job, too, and no job knows its type yet.
+    """
+    if not SERVICES.isdisjoint(sys.argv[1:2]):
+        _prepare()
+
+
+@cache
+def _prepare() -> None:
     """Do once, in the scheduler, triggerer or DAG processor, what every task would do for itself.
 
     The scheduler's LocalExecutor forks its tasks; of the 300 ms of processor time that a task of SVOps took
     to its first query, four fifths were imports, and of the 50 ms after that half was the compilation of
-    statements. No connection stays open and no thread is started, so that forking stays safe. A task's own
-    process is not a job, or is one of a type of its own.
+    statements. No connection stays open and no thread is started, so that forking stays safe. Whatever fails
+    here, the service starts.
     """
-    from airflow.jobs.job import Job
-    from sqlalchemy.orm import configure_mappers
-
-    if not isinstance(component, Job) or component.job_type == "LocalTaskJob":
-        return
-    for module in NEEDED:
-        import_module(module)
-    configure_mappers()
-    from svops_plugin.bootstrap import services
     from svops_plugin.domain.errors import SVOpsError
 
     try:
+        for module in NEEDED:
+            import_module(module)
+        from sqlalchemy.orm import configure_mappers
+
+        from svops_plugin.bootstrap import services
+
+        configure_mappers()
         services().rehearse()
     except SVOpsError as refusal:
         log.info("Each task compiles its statements for itself: %s", refusal)
+    except Exception:
+        log.exception("Each task compiles its statements for itself.")

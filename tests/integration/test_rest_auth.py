@@ -163,6 +163,7 @@ class TestCookie:
         [
             "https://evil.example",
             "null",
+            "http://[",
             "",
             "http://svops.example.evil.example",
             "http://evil.svops.example",

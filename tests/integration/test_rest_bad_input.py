@@ -197,6 +197,21 @@ class TestUnknown:
     def test_paths_that_nothing_has(self, admin: Client, root: str, path: str) -> None:
         assert "nothing at" in problem(admin.get(f"{BASE}{root}{path}"), 404)["detail"]
 
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            ("POST", "notifications/webhook/a%00"),
+            ("GET", "executions/1/artifacts/a%00"),
+            ("GET", "tasks/%00"),
+        ],
+    )
+    def test_paths_that_no_database_could_look_for(self, admin: Client, method: str, path: str) -> None:
+        assert "nothing at" in problem(admin.request(method, path, json={}), 404)["detail"]
+
+    @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+    def test_times_that_utc_has_not(self, admin: Client, time: str) -> None:
+        assert "since" in problem(admin.get("workflows/wf_1/runs", params={"since": time}), 422)["errors"]
+
     @pytest.mark.parametrize("path", ["/svops/", "/svops/nothing", "/svops/api", "/svops/api/v2/tasks"])
     def test_paths_beside_the_api(self, admin: Client, path: str) -> None:
         assert "/svops/api/v1" in problem(admin.get(f"{BASE}{path}"), 404)["detail"]

@@ -82,6 +82,12 @@ class TestBodies:
         detail = problem(admin.post("tasks", content=content, headers=JSON), 400)["detail"]
         assert "'name' more than once" in detail
 
+    @pytest.mark.timeout(120)  # comparing each with each would take many minutes
+    def test_one_of_very_many_keys_twice(self, nobody: Client) -> None:
+        content = "{" + ",".join(f'"{number:x}":0' for number in (*range(90_000), 89_999)) + "}"
+        detail = problem(nobody.post("auth/login", content=content, headers=JSON), 400)["detail"]
+        assert "'15f8f' more than once" in detail
+
     @pytest.mark.parametrize("digits", [1001, 5000, 100_000])
     def test_a_number_that_is_too_long(self, admin: Client, task_id: int, digits: int) -> None:
         content = f'{{"parameters": {{"a": {"9" * digits}}}}}'

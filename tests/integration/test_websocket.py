@@ -101,8 +101,11 @@ class TestEvents:
                 an_event(),
             )
             assert ids(admin, 3) == [about_me, about_another, last]
-            assert ids(user, 2) == [about_me, last]
+            assert user.close_code() == protocol.UNAUTHENTICATED  # and may come in as who they are now
             assert ids(viewer, 1) == [last]
+        with server.connected(f"/ws?since={about_me - 1}", "user") as user:
+            user.next()
+            assert ids(user, 2) == [about_me, last]
         with server.listening("/ws?since=0", "viewer") as late:
             assert ids(late, 1) == [last]
 

@@ -16,9 +16,11 @@ from svops_plugin.presentation.websocket import fanout, protocol, session, starl
 from tests.conftest import PostgreSQL
 from tests.hosts import hosting
 from tests.integration.live import Client, Server, an_event, eventually, happen, hub, ids, serve, server
-from tests.server import BASE
+from tests.server import BASE, PASSWORD
 
 __all__ = ["serve", "server"]
+
+LONE = r'{"type": "auth", "token": "\ud800"}'
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def test_addresses(server: Server, path: str, code: int, caplog: pytest.LogCaptu
 @pytest.mark.usefixtures("witness")
 def test_tokens(server: Server, tokens: dict[str, str]) -> None:
     assert server.close_code(name=None, Authorization="Bearer x") == protocol.UNAUTHENTICATED
-    for first in ("{", "[]", '{"type": "ping"}', '{"type": "auth"}', '{"type": "auth", "token": "x"}'):
+    for first in ("{", "[]", '{"type": "ping"}', '{"type": "auth"}', '{"type": "auth", "token": "x"}', LONE):
         with server.connected(name=None) as client:
             client.send(first)
             assert client.close_code() == protocol.UNAUTHENTICATED
@@ -67,6 +69,21 @@ def test_tokens(server: Server, tokens: dict[str, str]) -> None:
     with server.connected(name=None) as client:
         client.send({"type": "auth", "token": tokens["viewer"]})
         assert client.next()["type"] == "hello"
+
+
+@pytest.mark.usefixtures("witness")
+def test_who_may_not_any_more_is_turned_out(server: Server) -> None:
+    with server.rest("admin") as admin:
+        body = {"username": "leaving", "email": "l@svops.example", "name": "Lea Ving", "password": PASSWORD}
+        user = admin.post("api/v1/users", json=body).json()
+        login = {"username": "leaving", "password": PASSWORD}
+        token = admin.post("api/v1/auth/login", json=login).json()["access_token"]
+        with server.connected(name=None, Authorization=f"Bearer {token}") as client:
+            client.next()
+            assert admin.put(f"api/v1/users/{user['id']}", json={"is_active": False}).status_code == 200
+            assert client.close_code() == protocol.UNAUTHENTICATED
+        refused = server.close_code(name=None, Authorization=f"Bearer {token}")
+    assert refused == protocol.UNAUTHENTICATED
 
 
 @pytest.mark.usefixtures("witness")

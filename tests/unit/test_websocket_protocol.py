@@ -182,6 +182,7 @@ class TestAddresses:
             ("https://svops.example.evil", False),
             ("https://evil", False),
             ("null", False),
+            ("http://[", False),
             (None, False),
         ],
     )

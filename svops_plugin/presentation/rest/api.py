@@ -17,7 +17,7 @@ from werkzeug.routing import PathConverter, RequestRedirect
 from svops_plugin.application.ports import Account
 from svops_plugin.bootstrap import Services, host
 from svops_plugin.bootstrap import services as build_services
-from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, PermissionDenied
+from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, NotFound, PermissionDenied
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.presentation.rest import bridge, guard
 from svops_plugin.presentation.rest.errors import install, problem
@@ -84,6 +84,8 @@ def services() -> Services:
 def _admit() -> None:
     """Look at a request before any view does."""
     guard.take_body(request)
+    if "\0" in request.path:  # no database could look for that
+        raise NotFound(f"There is nothing at {request.path!r}.")
     view = current_app.view_functions.get(request.endpoint or "")
     if view is None or request.method == "OPTIONS" or operation_of(view).anonymous:
         return  # the answer to OPTIONS tells what a path takes; a browser asks without a token

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from svops_plugin.bootstrap import host
 from svops_plugin.presentation.rest.errors import MEDIA_TYPE
 from svops_plugin.presentation.rest.guard import SECURITY_HEADERS
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
+FLASK_MOUNT = "/pluginsv2"  # below which Airflow 3 serves Flask
 THREADS = 16
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOTHING = "There is nothing at {}; the API is below /svops/api/v1."
@@ -45,6 +48,11 @@ class FlaskBridge:
             self._wsgi[id(app)] = WSGIMiddleware(app, workers=THREADS)
         root = str(scope.get("root_path", "")).removesuffix(self._mounted_at)
         await self._wsgi[id(app)]({**scope, "root_path": root}, receive, send)
+
+
+def base_path() -> str:
+    """Return the path below which Airflow is served, where no request tells it."""
+    return urlsplit(str(host().pages_url())).path.removesuffix(FLASK_MOUNT)
 
 
 def problem(request: HTTPConnection, status: HTTPStatus, detail: str) -> Response:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Request, Response, request
 from werkzeug.exceptions import BadRequest, LengthRequired, RequestEntityTooLarge
@@ -70,7 +70,7 @@ def from_own_page() -> bool:
     """Tell whether a page of this very site sent a request: by its Origin, or the host's CSRF token."""
     origin = request.headers.get("Origin")
     if origin is not None:
-        return urlsplit(origin).netloc == request.host
+        return origin.partition("://")[2] == request.host
     return _shows_csrf_token()
 
 
@@ -101,8 +101,7 @@ def parse_json(text: bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
         raise BadRequest(f"The body says {twice[:80]!r} more than once.")
     return found
 

@@ -117,7 +117,8 @@ class NotificationConfigCreate(NotificationConfigFields):
     name = fields.String(
         required=True,
         validate=validate.Regexp(
-            r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", error="1 to 64 letters, digits, '.', '_', '-' are expected."
+            r"(?!new\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z",  # notifications/new is the page of the form
+            error="1 to 64 letters, digits, '.', '_', '-' are expected, and not just 'new'.",
         ),
     )
     channel = fields.String(required=True, validate=validate.OneOf(list(CHANNELS)))

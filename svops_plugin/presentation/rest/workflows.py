@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
 from flask import Response, has_request_context, request
-from marshmallow import Schema, fields, post_dump, validate
+from marshmallow import Schema, ValidationError, fields, post_dump, validate
 
 from svops_plugin.application.airflow_ports import DagParam
 from svops_plugin.application.ports import Page
@@ -17,6 +18,7 @@ from svops_plugin.domain.entities import Json, Workflow, WorkflowRun
 from svops_plugin.domain.errors import Conflict, Gone, NotFound
 from svops_plugin.domain.states import RunStatus
 from svops_plugin.presentation.rest.api import PREFIX, actor, body, make_blueprint, query, services
+from svops_plugin.presentation.rest.bridge import base_path
 from svops_plugin.presentation.rest.files import FILE, ArtifactQuery, send_artifact
 from svops_plugin.presentation.rest.operations import answers, answers_page
 from svops_plugin.presentation.rest.run_schemas import (
@@ -100,12 +102,20 @@ class RunRequest(InputSchema):
     note = text_field(10_000, allow_none=True)
 
 
+def _in_utc(time: datetime) -> None:
+    """Refuse a time of the first or last day there is, which another zone has not."""
+    try:
+        time.astimezone(timezone.utc)
+    except OverflowError as overflow:
+        raise ValidationError("This time is in no year from 1 to 9999 in UTC.") from overflow
+
+
 class RunQuery(ListQuery):
     """Which runs to list."""
 
     status = fields.Enum(RunStatus, by_value=True)
-    since = fields.AwareDateTime()
-    until = fields.AwareDateTime()
+    since = fields.AwareDateTime(validate=_in_utc)
+    until = fields.AwareDateTime(validate=_in_utc)
     external_trigger_id = name_field(250)
 
 
@@ -152,11 +162,10 @@ class RunDetailSchema(WorkflowRunSchema):
     @post_dump
     def say_where_files_are(self, shown: dict[str, Any], **_kwargs: Any) -> dict[str, Any]:
         """Add the addresses of the files, which only the run's own ids make."""
-        below = request.script_root if has_request_context() else ""  # a socket may be asked, too
-        root = below + PREFIX
+        below = request.script_root if has_request_context() else base_path()  # a socket may be asked, too
         for artifact in shown["artifacts"]:
             path = f"{shown['workflow_id']}/runs/{shown['id']}/artifacts/{quote(artifact['name'])}"
-            artifact["url"] = f"{root}/workflows/{path}"
+            artifact["url"] = f"{below}{PREFIX}/workflows/{path}"
         return shown
 
 

@@ -12,12 +12,12 @@ from svops_plugin.application.ports import Account
 from svops_plugin.bootstrap import host, services
 from svops_plugin.domain.permissions import Actor, granted
 from svops_plugin.presentation.rest.api import PREFIX, ROOT
+from svops_plugin.presentation.rest.bridge import FLASK_MOUNT
 from svops_plugin.presentation.views.language import COOKIE, language_of, languages, messages
 from svops_plugin.presentation.views.pages import PAGES
 from svops_plugin.presentation.views.shell import STATIC, files_version, login, opened, shell
 
 HERE = Path(__file__).parent
-FLASK_MOUNT = "/pluginsv2"  # below which Airflow 3 serves Flask
 A_YEAR = 365 * 24 * 60 * 60
 
 

@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 
 from svops_plugin.application.event_ports import Census, Message, Topic
 from svops_plugin.application.events import is_for_all, may_read, sees_addresses
+from svops_plugin.bootstrap import host
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.presentation.websocket import protocol
@@ -23,6 +24,7 @@ from svops_plugin.presentation.websocket.topics import Topics
 
 F = TypeVar("F")
 
+ACCOUNT_CHANGES = frozenset({"user.updated", "user.deleted"})
 QUEUE = 1000  # frames that wait for a client that reads too slowly
 
 
@@ -195,10 +197,19 @@ class Fanout(Generic[F]):
         for connection in list(self._connections):
             connection.close(_restarting())
 
+    def _turn_out(self, user_id: int) -> None:
+        """Let a user come in again as who they are now, if they still may."""
+        host().forget_user(str(user_id))  # this process may have kept who they were
+        for connection in list(self._connections):
+            if connection.actor.user_id == user_id:
+                connection.close(Close(protocol.UNAUTHENTICATED, "The account has changed; sign in again."))
+
     def _push(self, message: Message) -> list[Connection[F]]:
         """Put an event into the queues of those who get it, and return them."""
         event, text = message.event, self.frame(message.text)
         discreet = text if message.discreet is message.text else self.frame(message.discreet)
+        if event.type in ACCOUNT_CHANGES and event.user_id is not None:
+            self._turn_out(event.user_id)
         with self._lock:
             followers = list(self._topics.followers(event))
             self.position = event.id

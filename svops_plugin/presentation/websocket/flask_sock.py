@@ -17,8 +17,6 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from svops_plugin.application.event_ports import Message
 from svops_plugin.bootstrap import host
-from svops_plugin.presentation.rest.api import PREFIX
-from svops_plugin.presentation.rest.bridge import METHODS
 from svops_plugin.presentation.rest.errors import install, problem
 from svops_plugin.presentation.websocket import protocol, session
 from svops_plugin.presentation.websocket.fanout import Fanout
@@ -228,8 +226,6 @@ class Sockets:
         for endpoint, path in PATHS.items():
             sock.route(path, bp=blueprint, endpoint=endpoint)(self.serve)
         blueprint.add_url_rule("/ws/stats", "stats", lambda: jsonify(session.stats(request)))
-        for path in ("/", "/<path:path>"):
-            blueprint.add_url_rule(path, "nothing_here", nothing_here, methods=METHODS)
         return blueprint
 
     def serve(self, ws: Server, **params: str) -> None:
@@ -270,8 +266,3 @@ def _text(said: str | bytes) -> str | None:
 
 def _no_handshake(refusal: RemoteProtocolError) -> Response:
     return problem(HTTPStatus.BAD_REQUEST, f"This is no handshake of a WebSocket: {refusal}.")
-
-
-def nothing_here(path: str = "") -> Response:
-    """Answer for paths below ``/svops`` that nothing has."""
-    return problem(HTTPStatus.NOT_FOUND, f"There is nothing at /svops/{path}; the API is below {PREFIX}.")

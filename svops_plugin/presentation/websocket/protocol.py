@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from svops_plugin.application.event_log import require_topic
 from svops_plugin.application.event_ports import Topic
@@ -133,7 +133,7 @@ def check_origin(origin: str | None, host: str | None, allowed: Collection[str])
     :param allowed: origins that Airflow lets use its own API
     :raises Close: if it did
     """
-    if origin is None or (urlsplit(origin).netloc != host and origin not in allowed):
+    if origin is None or (origin.partition("://")[2] != host and origin not in allowed):
         raise Close(FORBIDDEN, "A cookie is good for this site's own pages only.")
 
 
@@ -144,7 +144,7 @@ def parse_auth(frame: str) -> str:
     """
     message = _object(frame) if len(frame) <= LONGEST_FRAME else None
     token = message.get("token") if message and message.get("type") == "auth" else None
-    if not isinstance(token, str) or not token:
+    if not isinstance(token, str) or not token or not token.isascii():
         raise Close(UNAUTHENTICATED, 'Sign in first: {"type": "auth", "token": …}')
     return token
 

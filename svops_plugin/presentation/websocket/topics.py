@@ -14,7 +14,7 @@ EVERYTHING = Topic()
 
 
 class Topics(Generic[F]):
-    """An index of followers by topic. It belongs to one thread; :meth:`census` may be called from any."""
+    """An index of followers by topic. One thread at a time may use it; any may take a :meth:`census`."""
 
     def __init__(self) -> None:
         self._followers: dict[Topic, set[F]] = {}

@@ -1,5 +1,5 @@
 // The board: tasks with their chains, live.
-import { attempt, api, ask, context, h, keepInAddress, main, may, mayChange, notify, page, say, t } from "./core.js";
+import { attempt, api, ask, context, h, keepInAddress, main, may, mayChange, notify, page, pausing, say, t } from "./core.js";
 import { CALLS, WORDS, offers, stopAfterAsking } from "./actions.js";
 import { chainBar } from "./chain.js";
 import { STATES, between, duration, showState, stateBadge } from "./format.js";
@@ -40,7 +40,7 @@ function layOut() {
     h("div", { class: "sv-panel sv-table" }, h("div", { class: "sv-scroll" }, h("table", { class: "sv-cards" },
       h("thead", {}, h("tr", {}, heads.map(([text, kind], index) => h("th", { scope: "col" }, index ? text || h("span", { class: "sv-unseen" }, t("Actions")) : kind && all)))), body)), empty),
     pages, selection);
-  search.addEventListener("input", later(() => change({ q: search.value.trim(), skip: "" })));
+  search.addEventListener("input", pausing(() => change({ q: search.value.trim(), skip: "" }), 200));
   owners.addEventListener("change", () => change({ owner: owners.value, skip: "" }));
   order.addEventListener("change", () => change({ order: order.value, skip: "" }));
   all.addEventListener("change", () => rows.forEach((row) => choose(row, all.checked)));
@@ -53,14 +53,6 @@ async function loadOwners() {
   const { items } = await api("tasks/owners");
   owners.append(...items.map((one) => h("option", { value: one.id }, one.username)));
   owners.value = asked.owner ?? "";
-}
-
-function later(work) {
-  let timer;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(work, 200);
-  };
 }
 
 function change(values) {

@@ -191,3 +191,12 @@ function settleLanguage() {
 }
 
 settleLanguage();
+
+/** Call something when typing has paused. */
+export function pausing(work, delay = 350) {
+  let timer;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(work, delay);
+  };
+}

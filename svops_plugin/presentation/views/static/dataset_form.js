@@ -1,6 +1,6 @@
 // A dataset, to be made or changed; its path is checked while it is typed.
-import { Refusal, api, attempt, context, h, page, say, t } from "./core.js";
-import { field, pausing } from "./fields.js";
+import { Refusal, api, attempt, context, h, page, pausing, say, t } from "./core.js";
+import { field, tagsField } from "./fields.js";
 import { formPage } from "./form_page.js";
 
 const id = context.parameters.dataset_id;
@@ -9,11 +9,10 @@ const TYPES = { Vector: t("Vector: tables of features"), Surf: t("Surf: local de
 async function show() {
   const dataset = id ? await api(`datasets/${id}`) : null;
   const folders = h("datalist", { id: "sv-folders" });
-  const tags = field("tags", t("Tags"), { hint: t("Separated by commas.") });
   const f = {
     name: field("name", t("Name"), { required: true, wide: true }),
     data_type: field("data_type", t("Type"), { input: h("select", {}, Object.entries(TYPES).map(([value, text]) => h("option", { value }, text))) }),
-    tags: { ...tags, value: () => tags.input.value.split(",").map((tag) => tag.trim()).filter(Boolean), text: () => tags.input.value, put: (value) => (tags.input.value = Array.isArray(value) ? value.join(", ") : value ?? "") },
+    tags: tagsField(),
     path: field("path", t("Path"), { required: true, wide: true, input: h("input", { list: "sv-folders", autocomplete: "off" }) }),
     gt_path: field("gt_path", t("Ground truth"), { wide: true, hint: t("Only where it is not in the path's folder.") }),
     description: field("description", t("Description"), { input: h("textarea", { rows: 3 }), wide: true }),

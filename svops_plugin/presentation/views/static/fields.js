@@ -1,5 +1,5 @@
 // Fields of forms: each with its label, its hint, and its error beside it.
-import { attempt, h, say, t } from "./core.js";
+import { attempt, h, pausing, say, t } from "./core.js";
 
 /** Return a field: its element, what is in it, and how to show what is wrong with it. */
 export function field(name, label, { input, hint = "", wide = false, required = false } = {}) {
@@ -22,7 +22,24 @@ export function field(name, label, { input, hint = "", wide = false, required = 
   return {
     name, input, element, refuse, hint: said,
     value: () => (check ? input.checked : input.value.trim()),
-    put: (value) => (check ? (input.checked = Boolean(value)) : (input.value = value ?? "")),
+    put: (value) => (check ? (input.checked = Boolean(value)) : write(input, String(value ?? ""))),
+  };
+}
+
+/** Put a value into an input; what a list of choices lacks becomes one, or saving would lose it. */
+function write(input, value) {
+  if (input.tagName === "SELECT" && ![...input.options].some((one) => one.value === value)) input.append(h("option", { value }, value));
+  input.value = value;
+}
+
+/** Return the field of tags. */
+export function tagsField() {
+  const made = field("tags", t("Tags"), { hint: t("Separated by commas.") });
+  return {
+    ...made,
+    value: () => made.input.value.split(",").map((tag) => tag.trim()).filter(Boolean),
+    text: () => made.input.value,
+    put: (tags) => (made.input.value = Array.isArray(tags) ? tags.join(", ") : tags ?? ""),
   };
 }
 
@@ -40,15 +57,6 @@ export function searchField(name, label, search, options = {}) {
   input.addEventListener("focus", look, { once: true });
   made.element.append(list);
   return made;
-}
-
-/** Call something when typing has paused. */
-export function pausing(work, delay = 350) {
-  let timer;
-  return () => {
-    clearTimeout(timer);
-    timer = setTimeout(work, delay);
-  };
 }
 
 /** Return a field for a JSON object that is checked while it is typed. */

@@ -28,7 +28,7 @@ export function formPage({ title, crumb, groups, resource, id, version, gather, 
   }
 
   function keep() {
-    sessionStorage.setItem(key, JSON.stringify(Object.fromEntries(fields.map((one) => [one.name, raw(one)]))));
+    sessionStorage.setItem(key, JSON.stringify({ version, values: Object.fromEntries(fields.map((one) => [one.name, raw(one)])) }));
   }
 
   function forget() {
@@ -38,7 +38,9 @@ export function formPage({ title, crumb, groups, resource, id, version, gather, 
   function restore() {
     const kept = sessionStorage.getItem(key);
     if (!kept) return;
-    put(JSON.parse(kept));
+    const { version: edited, values } = JSON.parse(kept);
+    put(values);
+    version = edited; // what was changed meanwhile is shown when this is saved
     const anew = h("button", { class: "sv-button sv-slim", type: "button", onclick: () => { forget(); location.reload(); } }, t("Start anew"));
     draft.append(h("div", { class: "sv-banner" }, t("This is what you had typed before."), anew));
   }

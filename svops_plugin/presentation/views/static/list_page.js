@@ -1,5 +1,5 @@
 // A page that is a list with a search: what Tasks, Datasets and Workflows have in common.
-import { api, attempt, h, keepInAddress, main, t } from "./core.js";
+import { api, attempt, h, keepInAddress, main, pausing, t } from "./core.js";
 import { pager, table } from "./lists.js";
 
 /** Show a list of the API's; `row` makes a table row of an item. */
@@ -9,10 +9,14 @@ export function listPage({ title, resource, heads, row, add, none, query = {}, f
   const pages = h("div", { class: "sv-pages" });
   const search = h("input", { type: "search", placeholder: t("Search by name"), "aria-label": t("Search by name"), value: asked.q ?? "", maxlength: 255 });
 
+  let turn = 0;
+
   async function load() {
     keepInAddress(asked);
+    turn += 1;
+    const mine = turn;
     const found = await attempt(() => api(resource, { query: { limit: 50, ...query, ...asked } }));
-    if (!found) return;
+    if (!found || mine !== turn) return; // something else has been asked for meanwhile
     const nothing = Object.values(asked).some(Boolean) ? t("Nothing is like that.") : none;
     content.replaceChildren(found.items.length ? table(heads, found.items.map(row), { cards: true }) : h("div", { class: "sv-empty" }, h("p", {}, nothing), add ?? ""));
     pages.replaceChildren(...pager(found, (skip) => change({ skip })));
@@ -24,11 +28,7 @@ export function listPage({ title, resource, heads, row, add, none, query = {}, f
     return load();
   }
 
-  let timer;
-  search.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => change({ q: search.value.trim(), skip: "" }), 200);
-  });
+  search.addEventListener("input", pausing(() => change({ q: search.value.trim(), skip: "" }), 200));
   const chosen = filters.map(([name, label, options]) => {
     const pick = h("select", { "aria-label": label, onchange: () => change({ [name]: pick.value, skip: "" }) },
       h("option", { value: "" }, label), Object.entries(options).map(([value, text]) => h("option", { value }, text)));

@@ -64,8 +64,11 @@ export function follow(since, onEvent, onResync, about = {}) {
     };
   }
 
-  function ended(code) {
-    if (code === 4400) onResync();
+  async function ended(code) {
+    if (code === 4400) { // the database has been set back: what came after has not been yet
+      since = await newestEvent().catch(() => since);
+      onResync();
+    }
     startPolling();
     if (NEVER.includes(code)) return;
     wait = Math.min(wait * 2, LONGEST_MS);

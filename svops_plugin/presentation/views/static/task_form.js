@@ -1,6 +1,6 @@
 // A task, to be made or changed. Its configuration is checked by the pipelines' own rules while it is typed.
-import { Refusal, api, attempt, context, h, page, say, t } from "./core.js";
-import { field, iniField, jsonField, pausing } from "./fields.js";
+import { Refusal, api, attempt, context, h, page, pausing, say, t } from "./core.js";
+import { field, iniField, jsonField, tagsField } from "./fields.js";
 import { formPage, refuseBeside } from "./form_page.js";
 
 const id = context.parameters.task_id;
@@ -11,11 +11,6 @@ const choice = (options) => h("select", {}, options.map(([value, text]) => h("op
 function flatten(task) {
   const { enabled, path } = task.video_output;
   return { ...task, ...task.configuration, dataset_id: task.dataset?.id ?? "", video_out_enabled: enabled, video_out_path: path, tags: task.tags };
-}
-
-function tagsField() {
-  const made = field("tags", t("Tags"), { hint: t("Separated by commas.") });
-  return { ...made, value: () => made.input.value.split(",").map((tag) => tag.trim()).filter(Boolean), text: () => made.input.value, put: (tags) => (made.input.value = Array.isArray(tags) ? tags.join(", ") : tags ?? "") };
 }
 
 async function show() {
