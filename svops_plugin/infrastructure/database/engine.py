@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.pool import NullPool
@@ -28,6 +29,7 @@ def make_engine(url: str | URL, *, pooled: bool, address: Callable[[], URL] | No
             f"SVOps keeps its data in PostgreSQL (or SQLite, on one machine); {parsed.drivername} is neither."
         )
     options: dict[str, Any] = {"pool_pre_ping": True, "pool_size": 10} if pooled else {"poolclass": NullPool}
+    options["json_deserializer"] = msgspec.json.decode  # lists have many small objects
     engine = create_engine(parsed, future=True, connect_args={"connect_timeout": 10}, **options)
     if address is not None:
 
