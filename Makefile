@@ -54,6 +54,13 @@ demo: $(INSTALLED)  ## the same in a temporary folder, and end; status 0 if the 
 test: $(INSTALLED)  ## all tests; ARGS goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: coverage
+coverage: $(INSTALLED)  ## the tests that start no stack, and which lines they miss; ARGS goes to pytest
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests --ignore tests/e2e --ignore tests/chaos --ignore tests/distributed $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 # The types are those of Airflow 3.3; airflow2.py is checked against what both have.
 .PHONY: lint
 lint: $(INSTALLED)  ## ruff, mypy and import-linter, which need Airflow 3.3
