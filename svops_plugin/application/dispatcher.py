@@ -173,6 +173,9 @@ class Dispatcher:
             return failure
         except ConfigurationProblem as refusal:
             return NotDelivered(str(refusal))
+        except Exception as failure:  # a library's; not counted, it would be met again for ever
+            log.exception("Sending %s failed.", message_id)
+            return NotDelivered(f"Sending failed: {type(failure).__name__}.")
         return None
 
     def _outgoing(self, config: NotificationConfig, message_id: str, notice: Notice, body: str) -> Outgoing:

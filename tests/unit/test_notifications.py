@@ -9,9 +9,12 @@ import pytest
 from svops_plugin.application.events import may_read
 from svops_plugin.application.notification_ports import Notice
 from svops_plugin.domain.entities import Event
+from svops_plugin.domain.errors import InvalidInput
+from svops_plugin.domain.notifications import WEBHOOK
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.infrastructure.notifications.guard import PrivateTarget, Reach, refused
 from svops_plugin.infrastructure.notifications.layout import as_html, as_slack, as_text
+from svops_plugin.infrastructure.notifications.targets import CheckedTargets
 
 NOTICE = Notice(
     title="Task 1 (<b>) has failed",
@@ -84,6 +87,13 @@ class TestConnecting:
         with Reach(["127.0.0.0/8"]).confined():
             socket.create_connection(("127.0.0.1", port), 5).close()
         socket.create_connection(("127.0.0.1", port), 5).close()
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", ".example"])
+def test_an_address_whose_host_can_have_no_such_name(host: str) -> None:
+    with pytest.raises(InvalidInput, match="no name of a host") as refusal:
+        CheckedTargets(Reach()).check(WEBHOOK, f"https://{host}/x")
+    assert list(refusal.value.errors) == ["webhook_url"]
 
 
 class TestLayout:
