@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import JSON, Table, exists, func, select, text, true, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql import ColumnElement
@@ -36,6 +34,7 @@ from svops_plugin.domain.states import (
     sources,
 )
 from svops_plugin.infrastructure.database import tables
+from svops_plugin.infrastructure.database.statements import insert_missing
 
 E = TypeVar("E")
 
@@ -346,9 +345,3 @@ class SqlIdempotencyKeys:
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
         self.session.add(request)
-
-
-def insert_missing(session: Session, table: Table, row: Mapping[str, Any]) -> None:
-    """Insert a row unless another transaction has: one statement that never fails on the unique key."""
-    insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    session.execute(insert(table).values(row).on_conflict_do_nothing())

@@ -7,7 +7,8 @@ from sqlalchemy.orm import Session
 
 from svops_plugin.domain.entities import RefreshToken, User, utcnow
 from svops_plugin.infrastructure.database import tables
-from svops_plugin.infrastructure.database.repositories import LARGEST_ID, insert_missing
+from svops_plugin.infrastructure.database.repositories import LARGEST_ID
+from svops_plugin.infrastructure.database.statements import insert_missing
 
 
 class SqlUsers:
