@@ -1,4 +1,8 @@
-"""The tables, and the imperative mapping that makes the domain's dataclasses their rows."""
+"""The tables, and the imperative mapping that makes the domain's dataclasses their rows.
+
+Events, outputs and runs' configurations go on naming what was deleted; so ids of what they name are given out
+once, which SQLite does only where ``sqlite_autoincrement`` is set.
+"""
 
 from __future__ import annotations
 
@@ -86,6 +90,7 @@ dataset = Table(
     Index(None, "created_at", "id"),
     Index(None, "data_type", "created_at"),
     Index(None, "created_by_id", "created_at"),
+    sqlite_autoincrement=True,
 )
 
 task = Table(
@@ -120,6 +125,7 @@ task = Table(
     Index(None, "customer", "created_at"),
     Index(None, "created_by_id", "created_at"),
     Index(None, "dataset_id", "created_at"),
+    sqlite_autoincrement=True,
 )
 
 execution = Table(
@@ -155,6 +161,7 @@ execution = Table(
         postgresql_where=text("status = 'running'"),
         sqlite_where=text("status = 'running'"),
     ),
+    sqlite_autoincrement=True,
 )
 
 workflow = Table(
@@ -170,6 +177,7 @@ workflow = Table(
     created_column(),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 workflow_run = Table(
@@ -208,6 +216,7 @@ workflow_run = Table(
         postgresql_where=text("status IN ('queued', 'running')"),
         sqlite_where=text("status IN ('queued', 'running')"),
     ),
+    sqlite_autoincrement=True,
 )
 
 metric = Table(
