@@ -143,6 +143,31 @@ def test_tables_that_are_made_anew_take_nothing_along(engine: Engine) -> None:
             connection.execute(text("UPDATE svops_task SET status = 'nonsense'"))
 
 
+def test_of_metrics_that_were_kept_twice_the_newest_stays(engine: Engine) -> None:
+    execution = an_execution(engine)
+    with SqlUnitOfWork(engine) as uow:
+        workflow = uow.workflows.for_dags(["dag"])["dag"]
+        run = uow.runs.add(WorkflowRun(workflow_id=workflow.id, dag_id="dag", dag_run_id="run"))
+    migrations.downgrade(engine, "0006")
+    columns = ("execution_id", "step", "value", "created_at", "workflow_run_id", "name")
+    values = ", ".join(f":{name}" for name in columns)
+    report = text(f"INSERT INTO svops_metric ({', '.join(columns)}) VALUES ({values})")  # noqa: S608
+    told = [
+        (execution_id, step, value, utcnow().replace(year=year).isoformat(), run.id, "m")
+        for execution_id in (execution.id, None)
+        for step in (None, 0)
+        for value, year in ((1, 2020), (3, 2025), (2, 2025), (0, 2019))
+    ]
+    with engine.begin() as connection:
+        connection.execute(report, [dict(zip(columns, row, strict=True)) for row in told])
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT execution_id, step, value FROM svops_metric")).all()
+    assert sorted(kept, key=str) == sorted(
+        [(execution.id, None, 2), (execution.id, 0, 2), (None, None, 2), (None, 0, 2)], key=str
+    )
+
+
 def test_runs_say_which_dataset_they_worked_on(engine: Engine) -> None:
     with SqlUnitOfWork(engine) as uow:
         workflow = uow.workflows.for_dags(["dag"])["dag"]

@@ -231,7 +231,21 @@ metric = Table(
     Column("value", Float, nullable=False),
     Column("step", Integer),
     created_column(),
-    Index(None, "execution_id", "name", "step"),
+    *(
+        Index(
+            f"uq_svops_metric_{name}",
+            *columns,
+            unique=True,
+            postgresql_where=where,
+            sqlite_where=where,
+        )
+        for name, columns, where in (  # two empty ones differ, whether steps or executions
+            ("point", ("execution_id", "name", "step"), None),
+            ("whole", ("execution_id", "name"), text("step IS NULL")),
+            ("alone_point", ("workflow_run_id", "name", "step"), text("execution_id IS NULL")),
+            ("alone", ("workflow_run_id", "name"), text("execution_id IS NULL AND step IS NULL")),
+        )
+    ),
 )
 
 artifact = Table(
