@@ -14,6 +14,7 @@ from sqlalchemy.sql import ColumnElement
 
 from svops_plugin.application.ports import ActiveRun, Duration, Page, Query
 from svops_plugin.domain.entities import (
+    LARGEST_ID,
     Dataset,
     Execution,
     IdempotencyKey,
@@ -37,8 +38,6 @@ from svops_plugin.infrastructure.database import tables
 from svops_plugin.infrastructure.database.statements import insert_missing
 
 E = TypeVar("E")
-
-LARGEST_ID = 2**31 - 1  # of an INTEGER column; PostgreSQL and SQLite fail on what cannot be compared with one
 
 
 class SqlRepository(Generic[E]):
