@@ -20,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from svops_plugin.bootstrap import schema, services
+from svops_plugin.presentation.cli.deployment import PASSWORD_VARIABLE
 
 USERNAME = "admin"
 POLL = 0.05
@@ -112,7 +113,7 @@ def main() -> None:
     """Prepare; ``SVOPS_ADMIN_PASSWORD`` is the password, ``--reset-password`` gives it to anybody."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # Airflow's commands write to standard output; here that is the log
-    administrator = prepare(os.environ["SVOPS_ADMIN_PASSWORD"], reset="--reset-password" in sys.argv)
+    administrator = prepare(os.environ[PASSWORD_VARIABLE], reset="--reset-password" in sys.argv)
     json.dump(asdict(administrator), answer)
     answer.close()
 
