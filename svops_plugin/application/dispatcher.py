@@ -20,7 +20,7 @@ from svops_plugin.application.leases import new_holder
 from svops_plugin.application.messages import Writer
 from svops_plugin.application.notification_ports import Cipher, NotDelivered, Notice, Outgoing, Sender
 from svops_plugin.application.ports import Transactions, UnitOfWork
-from svops_plugin.domain.entities import Task, utcnow
+from svops_plugin.domain.entities import LARGEST_ID, Task, utcnow
 from svops_plugin.domain.errors import ConfigurationProblem, SVOpsError
 from svops_plugin.domain.notifications import (
     REQUESTED,
@@ -40,7 +40,6 @@ MOST_ATTEMPTS = 20  # about six hours
 FIRST_DELAY, LONGEST_DELAY = 1.0, 3600.0
 LONGEST_REST = 24 * 3600.0
 AFTER_TROUBLE = 10.0  # of SVOps' own, rather than the target's
-LARGEST_ID = 2**31 - 1
 
 
 class Dispatcher:
@@ -173,6 +172,9 @@ class Dispatcher:
             return failure
         except ConfigurationProblem as refusal:
             return NotDelivered(str(refusal))
+        except Exception as failure:  # a library's; not counted, it would be met again for ever
+            log.exception("Sending %s failed.", message_id)
+            return NotDelivered(f"Sending failed: {type(failure).__name__}.")
         return None
 
     def _outgoing(self, config: NotificationConfig, message_id: str, notice: Notice, body: str) -> Outgoing:

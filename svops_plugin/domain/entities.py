@@ -16,6 +16,8 @@ from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
 
 Json = dict[str, Any]
 
+LARGEST_ID = 2**31 - 1  # PostgreSQL's INTEGER: what is larger cannot even be compared with a column
+
 
 def utcnow() -> datetime:
     """Return the present time, aware, in UTC."""

@@ -85,7 +85,6 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = {
 }
 
 ACTIVE_RUNS = frozenset(state for state, following in RUN_TRANSITIONS.items() if following)
-FINISHED_RUNS = frozenset(RunStatus) - ACTIVE_RUNS
 
 
 def sources(table: Mapping[S, frozenset[S]], target: S) -> frozenset[S]:

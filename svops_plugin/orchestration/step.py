@@ -12,7 +12,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 
 from svops_plugin.application.controller import ControllerRun, Step
 from svops_plugin.bootstrap import copy_outputs, host, services
-from svops_plugin.domain.errors import Conflict, SVOpsError, Unavailable
+from svops_plugin.domain.errors import ConfigurationProblem, Conflict, SVOpsError, Unavailable
 from svops_plugin.orchestration.trigger import ChainStepTrigger
 
 LOOKS = (0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.2)  # seconds; a hand-over to the triggerer takes as long when busy
@@ -70,8 +70,8 @@ class ChainStepOperator(TriggerDagRunOperator):
 
         try:
             step = services().controller.begin_step(run, self.position, self.trigger_dag_id, trigger)
-        except Unavailable:
-            raise
+        except (Unavailable, ConfigurationProblem):
+            raise  # to be tried again: Airflow takes a connection for missing while its database is away
         except SVOpsError as refusal:
             raise AirflowFailException(str(refusal)) from refusal
         if step is None:

@@ -1,1 +1,1 @@
-"""What people and programs meet: REST, and the command line."""
+"""What people and programs meet: REST, WebSockets, pages, and the command line."""

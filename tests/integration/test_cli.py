@@ -200,6 +200,26 @@ class TestTasks:
         done(cli.invoke(main, ["task", "retry", task]))
 
 
+@pytest.mark.usefixtures("svops_database")
+class TestEvents:
+    @pytest.mark.parametrize("option", ["--user", "--workflow", "--task"])
+    @pytest.mark.parametrize("number", ["0", "-1", "2147483648", "9" * 5000, "x"])
+    def test_what_can_be_nobodys_id(self, cli: CliRunner, option: str, number: str) -> None:
+        result = cli.invoke(main, ["events", option, number])
+        assert result.exit_code == 2
+        assert f"'{option}'" in result.output
+
+    def test_about_a_workflow(self, cli: CliRunner, dataset_folder: Path) -> None:
+        done(cli.invoke(main, ["dataset", "create", "d", str(dataset_folder), "--type", "Vector"]))
+        assert "dataset.created" in done(cli.invoke(main, ["events"]))
+        for workflow in ("wf_1", "1", "wf_2147483647"):
+            assert done(cli.invoke(main, ["events", "--workflow", workflow])) == ""
+
+    def test_tasks_and_datasets_that_cannot_be(self, cli: CliRunner) -> None:
+        for command in ("status", "stop", "retry", "execute"):
+            refused(cli.invoke(main, ["task", command, "2147483648"]), "no task 2147483648")
+
+
 class TestCommand:
     def test_samples(self, cli: CliRunner, tmp_path: Path) -> None:
         lines = done(cli.invoke(main, ["samples", "create", str(tmp_path)])).splitlines()

@@ -9,15 +9,22 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from cryptography.fernet import Fernet
+from sqlalchemy.engine import Engine
+from sqlalchemy.event import listen, remove
 
 from svops_plugin.presentation.cli.deployment import init, make_secrets, new_secrets
+from svops_plugin.presentation.cli.stack.prepare import wait_for_server
+from tests.conftest import PostgreSQL
 from tests.distributed import compose
 from tests.distributed.compose import FILES, ROOT, VARIABLE
+from tests.integration.live import eventually
 
 HOSTS = pytest.mark.parametrize("host", FILES)
 OTHERS = {"postgres", "redis", "gateway"}
@@ -143,6 +150,27 @@ class TestSecrets:
         refused = CliRunner().invoke(make_secrets, [str(tmp_path / "none" / ".env")])
         assert refused.exit_code == 1
         assert "cannot be written" in refused.output
+
+    def test_what_keeps_it_waiting_is_told_once(
+        self, postgresql: PostgreSQL, empty_postgresql: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It may be a wrong password as well as a server that starts; whoever looks on has to know."""
+        asked: list[str] = []
+
+        def note(*_: Any) -> None:
+            asked.append("")
+
+        postgresql.close(empty_postgresql)
+        waiting = Thread(target=wait_for_server, args=(postgresql.url(empty_postgresql),))
+        listen(Engine, "do_connect", note)
+        try:
+            waiting.start()
+            eventually(lambda: len(asked) > 2, "some attempts")
+        finally:
+            remove(Engine, "do_connect", note)
+            postgresql.open(empty_postgresql)
+            waiting.join()
+        assert capsys.readouterr().err.count("is not currently accepting connections") == 1
 
     def test_nothing_is_made_without_a_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SVOPS_ADMIN_PASSWORD", raising=False)

@@ -15,6 +15,7 @@ from svops_plugin.domain.entities import Event, Execution, utcnow
 from svops_plugin.domain.errors import Conflict, NotFound
 from svops_plugin.domain.notifications import NOTIFICATION_TYPES
 from svops_plugin.domain.permissions import OPERATOR
+from svops_plugin.infrastructure.airflow.fernet import FernetCipher
 from svops_plugin.infrastructure.notifications import sender
 from svops_plugin.infrastructure.notifications.guard import Reach
 from tests.integration.desk import CHAIN, Desk, cause
@@ -279,6 +280,37 @@ class TestTrouble:
             happen(office, "system.error")
             eventually(lambda: office.attempts("hook") > 2, "some attempts")
         assert "could not be reached" in (office.deliveries("hook")[0].last_error or "")
+
+    @pytest.mark.parametrize(
+        "said", ["Wed, 21 Oct 2015 07:28:00 +99999999999999999999", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"]
+    )
+    def test_a_wait_that_cannot_be_is_not_waited_for(
+        self, office: Office, receiver: Receiver, said: str
+    ) -> None:
+        answers = iter([Answer(503, {"Retry-After": said}), Answer()])
+        receiver.answer = lambda _: next(answers)
+        office.tell("hook", "webhook", receiver.url(), "system_error")
+        with office.open():
+            happen(office, "system.error")
+            office.settled("hook")
+        assert office.standing("hook") == [("system.error", "delivered", 2)]
+
+    def test_an_address_that_no_library_takes_is_given_up_at_last(
+        self, office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever comes out of sending is an attempt; such an address was accepted once."""
+        monkeypatch.setattr(dispatching, "MOST_ATTEMPTS", 3)
+        config = office.tell("hook", "webhook", receiver.url(), "system_error")
+        with office.desk.transactions() as uow:
+            kept = uow.notification_configs.get(config.id)
+            assert kept is not None
+            kept.sealed_url = FernetCipher().encrypt(f"https://a..b{SECRET_PATH}")
+        with office.open():
+            happen(office, "system.error")
+            office.settled("hook")
+        (delivery,) = office.deliveries("hook")
+        assert (str(delivery.status), delivery.attempts) == ("failed", 3)
+        assert delivery.last_error == "Sending failed: UnicodeError."
 
     def test_a_slow_target_holds_nobody_up(
         self, office: Office, receiver: Receiver, monkeypatch: pytest.MonkeyPatch

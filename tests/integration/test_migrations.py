@@ -23,6 +23,8 @@ from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
 from tests.conftest import PostgreSQL
 from tests.integration.support import a_dataset, a_task
 
+ONLY_POSTGRESQL = frozenset({"ix_svops_dataset_tags", "ix_svops_task_tags"})  # SQLite cannot have them
+
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
@@ -36,6 +38,13 @@ def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Eng
     engine.dispose()
 
 
+COUNTED = "sqlite_sequence"  # SQLite's own table of the ids that it has given out
+
+
+def tables_of(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {COUNTED}
+
+
 def test_upgraded_schema_is_what_the_code_maps(engine: Engine) -> None:
     assert migrations.current(engine) == migrations.HEAD
     with engine.connect() as connection:
@@ -44,22 +53,33 @@ def test_upgraded_schema_is_what_the_code_maps(engine: Engine) -> None:
             opts={
                 "version_table": migrations.VERSION_TABLE,
                 "compare_type": True,
-                "include_object": lambda _, name, *__: name not in migrations.ONLY_POSTGRESQL,
+                "include_object": lambda _, name, *__: name not in {*ONLY_POSTGRESQL, COUNTED},
             },
         )
         assert compare_metadata(context, tables.metadata) == []
 
 
+def test_sqlite_counts_for_those_tables_that_the_code_names(migrated_sqlite: Path) -> None:
+    """What Alembic does not compare."""
+    engine = make_engine(f"sqlite:///{migrated_sqlite}", pooled=False)
+    with engine.connect() as connection:
+        query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'"
+        counted = set(connection.scalars(text(query)))
+    named = tables.metadata.tables.values()
+    assert counted == {one.name for one in named if one.dialect_options["sqlite"]["autoincrement"]}
+    assert "svops_task" in counted
+
+
 def test_up_and_down_and_up_again(empty_engine: Engine) -> None:
     assert migrations.current(empty_engine) is None
     migrations.upgrade(empty_engine)
-    made = set(inspect(empty_engine).get_table_names())
+    made = tables_of(empty_engine)
     assert set(tables.metadata.tables) < made
     migrations.downgrade(empty_engine, "base")
     assert migrations.current(empty_engine) is None
-    assert set(inspect(empty_engine).get_table_names()) == {migrations.VERSION_TABLE}
+    assert tables_of(empty_engine) == {migrations.VERSION_TABLE}
     migrations.upgrade(empty_engine)
-    assert set(inspect(empty_engine).get_table_names()) == made
+    assert tables_of(empty_engine) == made
 
 
 def test_an_upgrade_keeps_what_is_there(engine: Engine) -> None:
@@ -98,6 +118,54 @@ def test_alone_there_and_back(engine: Engine) -> None:
     assert names() == ["chain", "chain"]
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM svops_workflow_run")) == 2
+
+
+def test_tables_that_are_made_anew_take_nothing_along(engine: Engine) -> None:
+    """SQLite drops them for it, and what refers to a row that is deleted goes, too."""
+    execution = an_execution(engine)
+    with SqlUnitOfWork(engine) as uow:
+        workflow = uow.workflows.for_dags(["dag"])["dag"]
+        run = WorkflowRun(workflow_id=workflow.id, execution_id=execution.id, dag_id="dag", dag_run_id="run")
+        ids = {"execution_id": execution.id, "workflow_run_id": uow.runs.add(run).id}
+        uow.tracking.save_metric(Metric(**ids, name="m", value=1.0))
+
+    def rows() -> list[int]:
+        kinds = ("dataset", "task", "execution", "workflow", "workflow_run", "metric")
+        with engine.connect() as connection:
+            return [connection.scalar(text(f"SELECT count(*) FROM svops_{kind}")) for kind in kinds]  # noqa: S608
+
+    for move in (migrations.downgrade, migrations.upgrade):
+        move(engine, "0006" if move is migrations.downgrade else "head")
+        assert rows() == [1] * 6
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.execute(text("UPDATE svops_execution SET task_id = 999"))
+        with pytest.raises(IntegrityError), engine.begin() as connection:
+            connection.execute(text("UPDATE svops_task SET status = 'nonsense'"))
+
+
+def test_of_metrics_that_were_kept_twice_the_newest_stays(engine: Engine) -> None:
+    execution = an_execution(engine)
+    with SqlUnitOfWork(engine) as uow:
+        workflow = uow.workflows.for_dags(["dag"])["dag"]
+        run = uow.runs.add(WorkflowRun(workflow_id=workflow.id, dag_id="dag", dag_run_id="run"))
+    migrations.downgrade(engine, "0006")
+    columns = ("execution_id", "step", "value", "created_at", "workflow_run_id", "name")
+    values = ", ".join(f":{name}" for name in columns)
+    report = text(f"INSERT INTO svops_metric ({', '.join(columns)}) VALUES ({values})")  # noqa: S608
+    told = [
+        (execution_id, step, value, utcnow().replace(year=year).isoformat(), run.id, "m")
+        for execution_id in (execution.id, None)
+        for step in (None, 0)
+        for value, year in ((1, 2020), (3, 2025), (2, 2025), (0, 2019))
+    ]
+    with engine.begin() as connection:
+        connection.execute(report, [dict(zip(columns, row, strict=True)) for row in told])
+    migrations.upgrade(engine)
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT execution_id, step, value FROM svops_metric")).all()
+    assert sorted(kept, key=str) == sorted(
+        [(execution.id, None, 2), (execution.id, 0, 2), (None, None, 2), (None, 0, 2)], key=str
+    )
 
 
 def test_runs_say_which_dataset_they_worked_on(engine: Engine) -> None:

@@ -17,6 +17,7 @@ from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.tasks import found_task
 from svops_plugin.bootstrap import Services, host, services
 from svops_plugin.domain.entities import DataType, utcnow
+from svops_plugin.domain.errors import ConfigurationProblem
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import RunStatus
@@ -152,6 +153,17 @@ class TestController:
         with pytest.raises(AirflowFailException, match="task"):
             first_step(controllers_run("manual__1", conf, None))
         controller.fail_execution({"run_id": "manual__1", "exception": ValueError("it failed")})
+
+    def test_a_connection_that_is_not_found_may_be_found_by_the_next_try(
+        self, svops: Services, dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Kept in Airflow's database, it is "not found" while that is away: Airflow asks elsewhere."""
+        task_id = new_task(svops, dataset_folder)
+        with monkeypatch.context() as meanwhile:
+            meanwhile.delenv("AIRFLOW_CONN_SVOPS_DB")
+            with pytest.raises(ConfigurationProblem, match="database is not set"):
+                first_step(controllers_run("manual__1", {"task_id": task_id}))
+        assert svops.executions.standing(OPERATOR, task_id).execution is None
 
     def test_a_running_task_fails_at_once_and_stays_as_it_is(
         self, svops: Services, dataset_folder: Path

@@ -279,6 +279,30 @@ class TestRows:
                 assert connection.scalar(text(f"SELECT count(*) FROM svops_{table}")) == 0, table  # noqa: S608
             assert connection.scalar(text("SELECT count(*) FROM svops_workflow")) == 1
 
+    def test_no_id_is_given_out_again(self, transactions: Transactions) -> None:
+        """Events, outputs and others' records go on naming what is deleted."""
+
+        def made() -> list[int]:
+            with transactions() as uow:
+                dataset, task = uow.datasets.add(a_dataset()), uow.tasks.add(a_task())
+                execution = uow.executions.add(
+                    Execution(task_id=task.id, attempt=1, chain=["d"], task_snapshot={}, dataset_snapshot={})
+                )
+                workflow = uow.workflows.for_dags(["d"])["d"]
+                run = uow.runs.add(
+                    WorkflowRun(
+                        workflow_id=workflow.id, execution_id=execution.id, dag_id="d", dag_run_id="r"
+                    )
+                )
+                ids = [one.id for one in (dataset, task, execution, workflow, run)]
+                uow.tasks.delete(task)
+                uow.datasets.delete(dataset)
+                uow.workflows.delete(workflow)
+            return ids
+
+        first, second = made(), made()
+        assert all(later > earlier for earlier, later in zip(first, second, strict=True)), (first, second)
+
     def test_a_dataset_in_use_stays(self, transactions: Transactions) -> None:
         with transactions() as uow:
             dataset = uow.datasets.add(a_dataset())

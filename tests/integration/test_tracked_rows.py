@@ -64,6 +64,26 @@ class TestTracking:
             (artifact,) = uow.tracking.artifacts(ids["execution_id"])
             assert (artifact.path, artifact.size) == (f"/{2**31 + 1}", 2**31 + 1)
 
+    @pytest.mark.parametrize("alone", [False, True])
+    @pytest.mark.parametrize("step", [None, 0])
+    def test_a_first_report_of_several_at_once_counts_once(
+        self, transactions: Transactions, alone: bool, step: int | None
+    ) -> None:
+        ids = {**self.ids(transactions), **({"execution_id": None} if alone else {})}
+
+        def report(number: int) -> None:
+            with transactions() as uow:
+                uow.tracking.save_metric(Metric(**ids, name="m", step=step, value=number))
+                uow.tracking.save_artifact(Artifact(**ids, name="a", path="/", media_type="", size=number))
+
+        assert at_once(8, report) == [None] * 8
+        with transactions() as uow:
+            (metric,), (artifact,) = uow.tracking.of_run(ids["workflow_run_id"])
+            assert metric.value == artifact.size
+            uow.tracking.save_metric(Metric(**ids, name="m", step=1, value=9.0))
+            uow.tracking.save_metric(Metric(**ids, name="other", step=step, value=9.0))
+            assert len(uow.tracking.of_run(ids["workflow_run_id"])[0]) == 3
+
 
 class TestWorkflows:
     def test_each_dag_is_registered_once(self, transactions: Transactions, engine: Engine) -> None:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import socket
 
 import pytest
+from airflow.models import crypto
 
 from svops_plugin.application.events import may_read
 from svops_plugin.application.notification_ports import Notice
 from svops_plugin.domain.entities import Event
+from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput
+from svops_plugin.domain.notifications import WEBHOOK
 from svops_plugin.domain.permissions import Actor
+from svops_plugin.infrastructure.airflow.fernet import FernetCipher
 from svops_plugin.infrastructure.notifications.guard import PrivateTarget, Reach, refused
 from svops_plugin.infrastructure.notifications.layout import as_html, as_slack, as_text
+from svops_plugin.infrastructure.notifications.targets import CheckedTargets
 
 NOTICE = Notice(
     title="Task 1 (<b>) has failed",
@@ -84,6 +89,22 @@ class TestConnecting:
         with Reach(["127.0.0.0/8"]).confined():
             socket.create_connection(("127.0.0.1", port), 5).close()
         socket.create_connection(("127.0.0.1", port), 5).close()
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", ".example"])
+def test_an_address_whose_host_can_have_no_such_name(host: str) -> None:
+    with pytest.raises(InvalidInput, match="no name of a host") as refusal:
+        CheckedTargets(Reach()).check(WEBHOOK, f"https://{host}/x")
+    assert list(refusal.value.errors) == ["webhook_url"]
+
+
+def test_without_a_key_no_secret_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Airflow has instead of a key returns what it is given: that would be taken for an address."""
+    sealed = FernetCipher().encrypt("https://hooks.example/x")
+    plain = vars(crypto)["_NullFernet" if hasattr(crypto, "_NullFernet") else "NullFernet"]
+    monkeypatch.setattr(crypto, "get_fernet", plain)
+    with pytest.raises(ConfigurationProblem, match="fernet_key"):
+        FernetCipher().decrypt(sealed)
 
 
 class TestLayout:

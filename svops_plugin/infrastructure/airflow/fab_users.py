@@ -15,11 +15,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from svops_plugin.application.ports import Account, Page, Query
+from svops_plugin.domain.entities import LARGEST_ID
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, NotSupported
 from svops_plugin.domain.permissions import ADMIN
 from svops_plugin.infrastructure.airflow.common import describe_user, metadata_session
 
-LARGEST_ID = 2**31 - 1
 AUTH_DB = 1  # flask_appbuilder.const
 
 

@@ -25,12 +25,16 @@ class FernetCipher:
     def decrypt(self, stored: str) -> str:
         """Return what was encrypted.
 
-        :raises ConfigurationProblem: if the key is not among Airflow's any more
+        :raises ConfigurationProblem: if the key is not among Airflow's any more, or Airflow has none, and
+            would return as it is what it is given
         """
         from airflow.models.crypto import get_fernet
 
+        fernet = get_fernet()
+        if not fernet.is_encrypted:
+            raise ConfigurationProblem("Secrets cannot be read: set [core] fernet_key as it was before.")
         try:
-            return get_fernet().decrypt(stored.encode()).decode()
+            return fernet.decrypt(stored.encode()).decode()
         except InvalidToken as unknown:
             raise ConfigurationProblem(
                 "A secret was encrypted with a key that is not in [core] fernet_key any more; set it anew."

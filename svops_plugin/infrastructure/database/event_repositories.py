@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import Select
 
 from svops_plugin.application.event_ports import HubRow, Recorded, Topic
 from svops_plugin.infrastructure.database import tables
+from svops_plugin.infrastructure.database.statements import insert_into
 
 
 class SqlEvents:
@@ -62,11 +61,9 @@ class SqlHubs:
 
     def save(self, row: HubRow) -> None:
         """Write what a hub says of itself, in one statement."""
-        insert = postgresql_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
         values = asdict(row)
-        self.session.execute(
-            insert(tables.hub).values(values).on_conflict_do_update(index_elements=["id"], set_=values)
-        )
+        insert = insert_into(self.session, tables.hub).values(values)
+        self.session.execute(insert.on_conflict_do_update(index_elements=["id"], set_=values))
 
     def delete(self, hub_id: str) -> None:
         """Forget a hub that ends."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from itertools import takewhile
-from typing import Any
 
 from sqlalchemy import Table, and_, delete, func, select
 from sqlalchemy.orm import Session
@@ -60,13 +59,13 @@ class SqlOld:
 
 def _old(table: str, before: datetime) -> ColumnElement[bool]:
     """Return the condition on a table other than that of events, each of which has a place in an order."""
-    c: Any = TABLE[table].c
+    c = TABLE[table].c
     if table == "notification_delivery":
         return and_(c.created_at < before, c.status != DeliveryStatus.PENDING)
     if table == "idempotency_key":
-        return and_(c.created_at < before)
+        return c.created_at < before
     if table == "refresh_token":
-        return and_(c.expires_at < before)
+        return c.expires_at < before
     if table == "workflow_run":
         return and_(c.execution_id.is_(None), c.end_date < before, c.status.not_in(ACTIVE_RUNS))
     other = tables.execution.alias()

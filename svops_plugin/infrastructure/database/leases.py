@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from svops_plugin.application.leases import Lease
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.infrastructure.database import tables
-from svops_plugin.infrastructure.database.repositories import insert_missing
+from svops_plugin.infrastructure.database.statements import insert_missing
 
 
 class SqlLeases:

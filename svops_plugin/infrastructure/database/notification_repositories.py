@@ -7,8 +7,6 @@ from datetime import datetime
 from typing import ClassVar
 
 from sqlalchemy import func, select, text, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from svops_plugin.domain.notifications import (
     DELIVERY_TRANSITIONS,
@@ -18,6 +16,7 @@ from svops_plugin.domain.notifications import (
 )
 from svops_plugin.infrastructure.database import notification_tables as tables
 from svops_plugin.infrastructure.database.repositories import SqlRepository
+from svops_plugin.infrastructure.database.statements import insert_into
 
 
 class SqlNotificationConfigs(SqlRepository[NotificationConfig]):
@@ -57,10 +56,9 @@ class SqlDeliveries(SqlRepository[NotificationDelivery]):
         """Write those whose event has none for its configuration yet, in one statement."""
         if not deliveries:
             return
-        insert = postgresql_insert if self.session.get_bind().dialect.name == "postgresql" else sqlite_insert
         names = [c.name for c in self.table.c if c.name != "id"]
         rows = [{name: getattr(one, name) for name in names} for one in deliveries]
-        self.session.execute(insert(self.table).on_conflict_do_nothing(), rows)
+        self.session.execute(insert_into(self.session, self.table).on_conflict_do_nothing(), rows)
 
     def due(
         self, now: datetime, limit: int, *, without: Collection[int], without_configs: Collection[int]

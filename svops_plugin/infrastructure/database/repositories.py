@@ -8,14 +8,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import JSON, Table, exists, func, select, text, true, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql import ColumnElement
 
 from svops_plugin.application.ports import ActiveRun, Duration, Page, Query
 from svops_plugin.domain.entities import (
+    LARGEST_ID,
     Dataset,
     Execution,
     IdempotencyKey,
@@ -36,10 +35,9 @@ from svops_plugin.domain.states import (
     sources,
 )
 from svops_plugin.infrastructure.database import tables
+from svops_plugin.infrastructure.database.statements import insert_missing
 
 E = TypeVar("E")
-
-LARGEST_ID = 2**31 - 1  # of an INTEGER column; PostgreSQL and SQLite fail on what cannot be compared with one
 
 
 class SqlRepository(Generic[E]):
@@ -84,7 +82,7 @@ class SqlRepository(Generic[E]):
         """Return a page of the matching rows in the wanted order, newest id first among equals."""
         where = self._where(query.filters)
         name = query.order_by.removeprefix("-")
-        if name not in self.table.c or not isinstance(name, str):
+        if name not in self.table.c:
             known = ", ".join(sorted(self.table.c.keys()))
             raise InvalidInput.field("order_by", f"{name!r} is not a column; known are {known}.")
         columns = [self.table.c[name], self.table.c.id]
@@ -346,9 +344,3 @@ class SqlIdempotencyKeys:
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
         self.session.add(request)
-
-
-def insert_missing(session: Session, table: Table, row: Mapping[str, Any]) -> None:
-    """Insert a row unless another transaction has: one statement that never fails on the unique key."""
-    insert = postgresql_insert if session.get_bind().dialect.name == "postgresql" else sqlite_insert
-    session.execute(insert(table).values(row).on_conflict_do_nothing())

@@ -1,18 +1,17 @@
-"""The tables, and the imperative mapping that makes the domain's dataclasses their rows."""
+"""The tables, and the imperative mapping that makes the domain's dataclasses their rows.
+
+Events, outputs and runs' configurations go on naming what was deleted; so ids of what they name are given out
+once, which SQLite does only where ``sqlite_autoincrement`` is set.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from enum import Enum as PythonEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Enum,
     Float,
     ForeignKey,
     Index,
@@ -21,18 +20,22 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import column_property, registry, relationship
 
 from svops_plugin.domain import entities
 from svops_plugin.domain.entities import DataType, TriggerType
 from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
+from svops_plugin.infrastructure.database.columns import (
+    UtcDateTime,
+    created_column,
+    enum_type,
+    id_column,
+    json_type,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -43,58 +46,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-if TYPE_CHECKING:
-    DateTimeDecorator = TypeDecorator[datetime]
-else:
-    DateTimeDecorator = TypeDecorator  # SQLAlchemy 1.4 has no generic one
-
-
-class UtcDateTime(DateTimeDecorator):
-    """An aware time in UTC on every database; SQLite itself keeps none of the zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Refuse a naive time, write the others in UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"A naive time cannot be stored: {value!r}")
-        return value.astimezone(timezone.utc)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Read times as aware ones in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=timezone.utc) if value.tzinfo is None else value.astimezone(timezone.utc)
-
-
-def _json() -> Any:
-    return JSON().with_variant(JSONB(), "postgresql")
-
-
-def _enum(kind: type[PythonEnum], name: str) -> Enum:
-    """Return a string column with a CHECK on the values; no native enum, which could not be altered."""
-    return Enum(
-        kind,
-        native_enum=False,
-        create_constraint=True,
-        length=16,
-        name=name,
-        values_callable=lambda members: [member.value for member in members],
-    )
-
-
-def _id() -> Column[Any]:
-    return Column("id", Integer, primary_key=True)
-
-
-def _created() -> Column[Any]:
-    return Column("created_at", UtcDateTime, nullable=False)
-
 
 SUCCEEDED = text("status = 'success'")
 
@@ -109,12 +60,12 @@ user = Table(
 refresh_token = Table(
     "svops_refresh_token",
     metadata,
-    _id(),
+    id_column(),
     Column("digest", String(64), nullable=False, unique=True),
     Column("family", String(32), nullable=False, index=True),
     Column("user_id", ForeignKey("svops_user.id", ondelete="CASCADE"), nullable=False),
-    Column("claims", _json(), nullable=False),
-    _created(),
+    Column("claims", json_type(), nullable=False),
+    created_column(),
     Column("expires_at", UtcDateTime, nullable=False, index=True),
     Column("spent_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
@@ -123,28 +74,29 @@ refresh_token = Table(
 dataset = Table(
     "svops_dataset",
     metadata,
-    _id(),
+    id_column(),
     Column("name", String(255), nullable=False, unique=True),
     Column("description", Text),
     Column("path", Text, nullable=False),
-    Column("data_type", _enum(DataType, "data_type"), nullable=False),
+    Column("data_type", enum_type(DataType, "data_type"), nullable=False),
     Column("gt_path", Text),
-    Column("tags", _json(), nullable=False),
-    Column("profile", _json()),
+    Column("tags", json_type(), nullable=False),
+    Column("profile", json_type()),
     Column("fingerprint", String(64)),
     Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
-    _created(),
+    created_column(),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     Index(None, "created_at", "id"),
     Index(None, "data_type", "created_at"),
     Index(None, "created_by_id", "created_at"),
+    sqlite_autoincrement=True,
 )
 
 task = Table(
     "svops_task",
     metadata,
-    _id(),
+    id_column(),
     Column("name", String(255), nullable=False),
     Column("description", Text),
     Column("customer", String(32), nullable=False),
@@ -153,18 +105,18 @@ task = Table(
     Column("commit_id", String(255)),
     Column("build_config", String(255)),
     Column("build_config_customized", Boolean, nullable=False),
-    Column("build_config_custom_conf", _json(), nullable=False),
-    Column("build_config_custom_ini", _json(), nullable=False),
+    Column("build_config_custom_conf", json_type(), nullable=False),
+    Column("build_config_custom_ini", json_type(), nullable=False),
     Column("dataset_id", ForeignKey("svops_dataset.id")),
     Column("video_out_enabled", Boolean, nullable=False),
     Column("video_out_path", Text, nullable=False),
-    Column("tags", _json(), nullable=False),
-    Column("status", _enum(TaskStatus, "status"), nullable=False),
+    Column("tags", json_type(), nullable=False),
+    Column("status", enum_type(TaskStatus, "status"), nullable=False),
     Column("status_reason", Text),
     Column("last_execution_id", Integer),
-    Column("result", _json()),
+    Column("result", json_type()),
     Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
-    _created(),
+    created_column(),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
     Index(None, "created_at", "id"),
@@ -173,32 +125,33 @@ task = Table(
     Index(None, "customer", "created_at"),
     Index(None, "created_by_id", "created_at"),
     Index(None, "dataset_id", "created_at"),
+    sqlite_autoincrement=True,
 )
 
 execution = Table(
     "svops_execution",
     metadata,
-    _id(),
+    id_column(),
     Column("task_id", ForeignKey("svops_task.id", ondelete="CASCADE"), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("uuid", String(32), nullable=False, unique=True),
-    Column("chain", _json(), nullable=False),
-    Column("task_snapshot", _json(), nullable=False),
-    Column("dataset_snapshot", _json(), nullable=False),
-    Column("parameters", _json(), nullable=False),
+    Column("chain", json_type(), nullable=False),
+    Column("task_snapshot", json_type(), nullable=False),
+    Column("dataset_snapshot", json_type(), nullable=False),
+    Column("parameters", json_type(), nullable=False),
     Column("note", Text, nullable=False),
     Column("requested_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
     Column("requested_by", String(250), nullable=False),
-    Column("status", _enum(ExecutionStatus, "status"), nullable=False),
+    Column("status", enum_type(ExecutionStatus, "status"), nullable=False),
     Column("controller_run_id", String(250), nullable=False, index=True),
     Column("triggered_at", UtcDateTime),
-    _created(),
+    created_column(),
     Column("ended_at", UtcDateTime),
     Column("stop_requested_at", UtcDateTime),
     Column("stop_requested_by", String(250)),
     Column("resumed_from_id", Integer),
-    Column("error", _json()),
-    Column("result", _json()),
+    Column("error", json_type()),
+    Column("result", json_type()),
     UniqueConstraint("task_id", "attempt"),
     Index(None, "ended_at"),
     Index(
@@ -208,36 +161,38 @@ execution = Table(
         postgresql_where=text("status = 'running'"),
         sqlite_where=text("status = 'running'"),
     ),
+    sqlite_autoincrement=True,
 )
 
 workflow = Table(
     "svops_workflow",
     metadata,
-    _id(),
+    id_column(),
     Column("name", String(255), nullable=False),
     Column("description", Text),
     Column("dag_id", String(250), nullable=False, unique=True),
     Column("is_active", Boolean, nullable=False),
     Column("last_seen", Integer, nullable=False),
     Column("created_by_id", ForeignKey("svops_user.id", ondelete="SET NULL")),
-    _created(),
+    created_column(),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("version", Integer, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 workflow_run = Table(
     "svops_workflow_run",
     metadata,
-    _id(),
+    id_column(),
     Column("workflow_id", ForeignKey("svops_workflow.id", ondelete="CASCADE"), nullable=False),
     Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE"), index=True),
     Column("position", Integer),
     Column("dataset_id", Integer),
     Column("dag_id", String(250), nullable=False),
     Column("dag_run_id", String(250), nullable=False),
-    Column("status", _enum(RunStatus, "status"), nullable=False),
-    Column("trigger_type", _enum(TriggerType, "trigger_type"), nullable=False),
-    Column("configuration", _json(), nullable=False),
+    Column("status", enum_type(RunStatus, "status"), nullable=False),
+    Column("trigger_type", enum_type(TriggerType, "trigger_type"), nullable=False),
+    Column("configuration", json_type(), nullable=False),
     Column("triggered_by", String(250), nullable=False),
     Column("note", Text, nullable=False),
     Column("progress_done", Integer, nullable=False),
@@ -245,10 +200,10 @@ workflow_run = Table(
     Column("message", Text, nullable=False),
     Column("start_date", UtcDateTime),
     Column("end_date", UtcDateTime),
-    Column("error", _json()),
+    Column("error", json_type()),
     Column("stop_requested_at", UtcDateTime),
-    Column("snapshot", _json()),
-    _created(),
+    Column("snapshot", json_type()),
+    created_column(),
     UniqueConstraint("dag_id", "dag_run_id"),
     Index(None, "workflow_id", "created_at"),
     *(
@@ -261,12 +216,13 @@ workflow_run = Table(
         postgresql_where=text("status IN ('queued', 'running')"),
         sqlite_where=text("status IN ('queued', 'running')"),
     ),
+    sqlite_autoincrement=True,
 )
 
 metric = Table(
     "svops_metric",
     metadata,
-    _id(),
+    id_column(),
     Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE")),
     Column(
         "workflow_run_id", ForeignKey("svops_workflow_run.id", ondelete="CASCADE"), nullable=False, index=True
@@ -274,14 +230,28 @@ metric = Table(
     Column("name", String(250), nullable=False),
     Column("value", Float, nullable=False),
     Column("step", Integer),
-    _created(),
-    Index(None, "execution_id", "name", "step"),
+    created_column(),
+    *(
+        Index(
+            f"uq_svops_metric_{name}",
+            *columns,
+            unique=True,
+            postgresql_where=where,
+            sqlite_where=where,
+        )
+        for name, columns, where in (  # two empty ones differ, whether steps or executions
+            ("point", ("execution_id", "name", "step"), None),
+            ("whole", ("execution_id", "name"), text("step IS NULL")),
+            ("alone_point", ("workflow_run_id", "name", "step"), text("execution_id IS NULL")),
+            ("alone", ("workflow_run_id", "name"), text("execution_id IS NULL AND step IS NULL")),
+        )
+    ),
 )
 
 artifact = Table(
     "svops_artifact",
     metadata,
-    _id(),
+    id_column(),
     Column("execution_id", ForeignKey("svops_execution.id", ondelete="CASCADE")),
     Column(
         "workflow_run_id", ForeignKey("svops_workflow_run.id", ondelete="CASCADE"), nullable=False, index=True
@@ -290,7 +260,7 @@ artifact = Table(
     Column("path", Text, nullable=False),
     Column("media_type", String(250), nullable=False),
     Column("size", BigInteger, nullable=False),
-    _created(),
+    created_column(),
     UniqueConstraint("execution_id", "name"),
     Index(
         "uq_svops_artifact_alone",
@@ -305,7 +275,7 @@ artifact = Table(
 event = Table(
     "svops_event",
     metadata,
-    _id(),
+    id_column(),
     Column("type", String(64), nullable=False),
     Column("task_id", Integer),
     Column("execution_id", Integer),
@@ -313,19 +283,19 @@ event = Table(
     Column("run_id", Integer),
     Column("user_id", Integer),
     Column("actor", String(250), nullable=False),
-    Column("data", _json(), nullable=False),
-    _created(),
+    Column("data", json_type(), nullable=False),
+    created_column(),
     Index(None, "task_id", "id"),
 )
 
 idempotency_key = Table(
     "svops_idempotency_key",
     metadata,
-    _id(),
+    id_column(),
     Column("scope", String(250), nullable=False),
     Column("key", String(250), nullable=False),
     Column("digest", String(64), nullable=False),
-    Column("answer", _json(), nullable=False),
+    Column("answer", json_type(), nullable=False),
     Column("created_at", UtcDateTime, nullable=False, index=True),
     UniqueConstraint("scope", "key"),
 )
@@ -348,7 +318,7 @@ hub = Table(
     Column("heartbeat_at", UtcDateTime, nullable=False),
     Column("last_event_id", Integer, nullable=False),
     Column("connections", Integer, nullable=False),
-    Column("subscribers", _json(), nullable=False),
+    Column("subscribers", json_type(), nullable=False),
     Column("sent", BigInteger, nullable=False),
     Column("dropped", BigInteger, nullable=False),
     Column("lag", Float, nullable=False),

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select, text
 from sqlalchemy.orm import Session
-from sqlalchemy.sql import ColumnElement
 
 from svops_plugin.application.tracking_ports import Point
 from svops_plugin.domain.entities import Artifact, Metric
 from svops_plugin.infrastructure.database import tables
+from svops_plugin.infrastructure.database.statements import insert_into
 
 
 class SqlTracking:
@@ -22,28 +21,31 @@ class SqlTracking:
 
     def save_metric(self, metric: Metric) -> None:
         """Write a metric in place of an earlier one with its name and step."""
-        c = tables.metric.c
-        step = c.step.is_(None) if metric.step is None else c.step == metric.step
-        found = self.session.scalars(
-            select(Metric).where(_together(c, metric), c.name == metric.name, step)
-        ).first()
-        if found is None:
-            self.session.add(metric)
+        key, where = _counts_once(metric)
+        if metric.step is None:
+            where.append("step IS NULL")
         else:
-            found.value, found.created_at = metric.value, metric.created_at
-            found.workflow_run_id = metric.workflow_run_id
+            key.append("step")
+        self._save(tables.metric, metric, key, where)
 
     def save_artifact(self, artifact: Artifact) -> None:
         """Write an artifact in place of an earlier one with its name."""
-        c = tables.artifact.c
-        found = self.session.scalars(
-            select(Artifact).where(_together(c, artifact), c.name == artifact.name)
-        ).first()
-        if found is None:
-            self.session.add(artifact)
-        else:
-            found.path, found.media_type, found.size = artifact.path, artifact.media_type, artifact.size
-            found.workflow_run_id, found.created_at = artifact.workflow_run_id, artifact.created_at
+        self._save(tables.artifact, artifact, *_counts_once(artifact))
+
+    def _save(self, table: Table, tracked: Metric | Artifact, key: list[str], where: list[str]) -> None:
+        """Insert or overwrite in one statement, so that of several first reports at once none is refused.
+
+        :param key: the columns of the unique index that tells whether it is there already
+        :param where: what that index is partial by, spelled as it is there
+        """
+        values = {column.name: getattr(tracked, column.name) for column in table.c if column.name != "id"}
+        self.session.execute(
+            insert_into(self.session, table)
+            .values(values)
+            .on_conflict_do_update(
+                index_elements=key, index_where=text(" AND ".join(where)) if where else None, set_=values
+            )
+        )
 
     def metrics(self, *execution_ids: int) -> list[Metric]:
         """Return the metrics of executions in the order of their names and steps."""
@@ -83,9 +85,8 @@ class SqlTracking:
         return [Point(*row) for row in self.session.execute(query)]
 
 
-def _together(c: Any, tracked: Metric | Artifact) -> ColumnElement[bool]:
-    """Return the condition for all among which a name counts once: an execution's, or a run's alone."""
+def _counts_once(tracked: Metric | Artifact) -> tuple[list[str], list[str]]:
+    """Return what a name counts once in: an execution, or a run alone."""
     if tracked.execution_id is None:
-        condition: ColumnElement[bool] = c.workflow_run_id == tracked.workflow_run_id
-        return condition
-    return c.execution_id == tracked.execution_id  # type: ignore[no-any-return]
+        return ["workflow_run_id", "name"], ["execution_id IS NULL"]
+    return ["execution_id", "name"], []

@@ -5,9 +5,9 @@ from __future__ import annotations
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from svops_plugin.domain.entities import RefreshToken, User, utcnow
+from svops_plugin.domain.entities import LARGEST_ID, RefreshToken, User, utcnow
 from svops_plugin.infrastructure.database import tables
-from svops_plugin.infrastructure.database.repositories import LARGEST_ID, insert_missing
+from svops_plugin.infrastructure.database.statements import insert_missing
 
 
 class SqlUsers:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Engine
 from svops_plugin.application.event_ports import Audience, Census, HubRow, Recorded, Topic
 from svops_plugin.application.events import message
 from svops_plugin.application.ports import Transactions
-from svops_plugin.domain.entities import Json, utcnow
+from svops_plugin.domain.entities import LARGEST_ID, Json, utcnow
 from svops_plugin.domain.errors import SVOpsError
 from svops_plugin.infrastructure.events.listener import Listener
 
@@ -27,7 +27,6 @@ POLL_SECONDS = 0.5  # on SQLite, which announces nothing
 BATCH = 200  # small, so that other work of the process's gets its turn in between
 ROW_SECONDS = 5.0
 ALIVE = timedelta(seconds=30)
-LARGEST_ID = 2**31 - 1
 EVERYTHING = Topic()
 
 

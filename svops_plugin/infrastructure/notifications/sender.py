@@ -91,12 +91,12 @@ def _judge(answer: httpx.Response) -> None:
 
 
 def _seconds(retry_after: str) -> float | None:
-    """Return how long to wait, from seconds or an HTTP date; none if it is neither."""
+    """Return how long to wait, from seconds or an HTTP date; none if it is neither, or of no calendar."""
     if retry_after.isascii() and retry_after.isdigit():
         return float(retry_after)
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -49,6 +49,10 @@ class CheckedTargets:
     def _check_web(self, scheme: str, host: str) -> None:
         if not host:
             raise InvalidInput.field(FIELD, "it names no host.")
+        try:
+            host.encode("idna")  # as whoever looks the name up does
+        except UnicodeError as broken:
+            raise InvalidInput.field(FIELD, f"{host} is no name of a host.") from broken
         for address in resolve(host):
             if not self._reach.allows(address):
                 raise _out_of_reach(address if address == host else f"{host} ({address})")

@@ -10,22 +10,30 @@ import click
 from svops_plugin.application.event_ports import Recorded, Topic
 from svops_plugin.application.events import encode
 from svops_plugin.bootstrap import services
+from svops_plugin.domain.entities import LARGEST_ID
 from svops_plugin.domain.permissions import OPERATOR
 
 PAGE = 1000
 POLL = 0.5
 
 
-class PrefixedNumber(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions of click only
-    """An id such as ``wf_1``; the bare number is good too."""
+class Id(click.ParamType):  # type: ignore[type-arg]  # generic in recent versions of click only
+    """An id that a database may have.
+
+    :param prefix: what ids of this kind begin with, as ``wf_``; the bare number is good too
+    """
 
     name = "id"
 
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number."""
-        digits = str(value).removeprefix("wf_")
-        if not (digits.isascii() and digits.isdigit()):
-            self.fail(f"{value!r} is no id; they look like wf_1", param, ctx)
+        digits = str(value).removeprefix(self._prefix)
+        known = digits.isascii() and digits.isdigit() and len(digits) <= len(str(LARGEST_ID))
+        if not (known and 0 < int(digits) <= LARGEST_ID):
+            self.fail(f"{str(value)[:40]!r} is no id; they look like {self._prefix}1", param, ctx)
         return int(digits)
 
 
@@ -34,9 +42,9 @@ class PrefixedNumber(click.ParamType):  # type: ignore[type-arg]  # generic in r
 @click.option(
     "--since", type=click.IntRange(0), help="Begin after this event; by default with what happens now."
 )
-@click.option("--user", "user_id", type=int, help="Only events of this user's things, by their id.")
-@click.option("--workflow", "workflow_id", type=PrefixedNumber(), help="Only events of this workflow.")
-@click.option("--task", "task_id", type=int, help="Only events of this task.")
+@click.option("--user", "user_id", type=Id(), help="Only events of this user's things, by their id.")
+@click.option("--workflow", "workflow_id", type=Id("wf_"), help="Only events of this workflow.")
+@click.option("--task", "task_id", type=Id(), help="Only events of this task.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON per event, as over the WebSocket.")
 def events(
     *,

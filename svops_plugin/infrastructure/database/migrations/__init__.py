@@ -5,6 +5,8 @@ Every task process asks for the present revision, so Alembic itself is imported 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +21,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 VERSION_TABLE = "svops_alembic_version"
-HEAD = "0006"
-ONLY_POSTGRESQL = frozenset({"ix_svops_dataset_tags", "ix_svops_task_tags"})  # SQLite cannot have them
+HEAD = "0007"
 
 
 def _config(connection: Connection) -> Config:
@@ -56,11 +57,25 @@ def _revision(connection: Connection) -> str | None:
     return None if found is None else str(found)
 
 
+@contextmanager
+def _changing(engine: Engine) -> Iterator[Connection]:
+    """Open the transaction of a change of the schema.
+
+    SQLite alters a table by making another and dropping the first, which must not take along what refers to
+    its rows; whether foreign keys are kept can be said before a transaction only.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.connection.cursor().execute("PRAGMA foreign_keys=OFF")
+        with connection.begin():
+            yield connection
+
+
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to a revision."""
     from alembic import command
 
-    with engine.begin() as connection:
+    with _changing(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
@@ -68,7 +83,7 @@ def downgrade(engine: Engine, revision: str) -> None:
     """Take the database back to a revision; ``base`` empties it."""
     from alembic import command
 
-    with engine.begin() as connection:
+    with _changing(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 

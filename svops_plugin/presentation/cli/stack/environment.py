@@ -16,14 +16,14 @@ from urllib.parse import quote
 
 from svops_plugin.infrastructure.airflow.processes import Address, processes
 from svops_plugin.presentation.cli.dags import shipped
-from svops_plugin.presentation.cli.deployment import fernet_key
+from svops_plugin.presentation.cli.deployment import PASSWORD_VARIABLE, fernet_key
 from svops_plugin.presentation.cli.stack.supervisor import StackError
 
 LOOPBACK = "127.0.0.1"
 SOCKET_PATH_LIMIT = 103  # bytes: sun_path of macOS less its final zero, the shortest of all
 
 # What would lead to other databases (PG… is libpq's), and what the processes need not know.
-FOREIGN = ("PG", "AIRFLOW__DATABASE__", "SVOPS_ADMIN_PASSWORD")
+FOREIGN = ("PG", "AIRFLOW__DATABASE__", PASSWORD_VARIABLE)
 LEADING = ("AIRFLOW", "NO_PROXY")
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 
+import click
 from airflow.cli.cli_parser import get_parser
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 from sqlalchemy import create_engine, text
@@ -19,6 +20,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import OperationalError
 
 from svops_plugin.bootstrap import schema, services
+from svops_plugin.presentation.cli.deployment import PASSWORD_VARIABLE
 
 USERNAME = "admin"
 POLL = 0.05
@@ -37,12 +39,19 @@ class Administrator:
 
 
 def wait_for_server(url: URL) -> None:
-    """Return when the server answers; whoever started this process sets the limit."""
-    engine = create_engine(url)
+    """Return when the server answers; whoever started this process sets the limit.
+
+    Each reason why it does not is told once on standard error: not all of them pass, as a wrong password.
+    """
+    engine, told = create_engine(url), set[str]()
     while True:
         try:
             engine.connect().close()
-        except OperationalError:
+        except OperationalError as failure:
+            reason = str(failure.orig).strip()
+            if reason not in told:
+                told.add(reason)
+                click.echo(f"Waiting for the database server: {reason}", err=True)
             time.sleep(POLL)
         else:
             return
@@ -104,7 +113,7 @@ def main() -> None:
     """Prepare; ``SVOPS_ADMIN_PASSWORD`` is the password, ``--reset-password`` gives it to anybody."""
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # Airflow's commands write to standard output; here that is the log
-    administrator = prepare(os.environ["SVOPS_ADMIN_PASSWORD"], reset="--reset-password" in sys.argv)
+    administrator = prepare(os.environ[PASSWORD_VARIABLE], reset="--reset-password" in sys.argv)
     json.dump(asdict(administrator), answer)
     answer.close()
 
