@@ -12,7 +12,7 @@ from svops_plugin.application.estimates import Estimate, Wanted, estimates
 from svops_plugin.application.events import task_event
 from svops_plugin.application.file_ports import Paths, ProbeDataset
 from svops_plugin.application.ports import (
-    Check,
+    CheckConfiguration,
     Transactions,
     UnitOfWork,
 )
@@ -121,7 +121,7 @@ class ExecutionService:
         airflow: Airflow,
         paths: Paths,
         probe: ProbeDataset,
-        check_configuration: Check,
+        check_configuration: CheckConfiguration,
         dag_ids: Sequence[str],
     ) -> None:
         self._transactions = transactions

@@ -378,4 +378,4 @@ class Directory(Protocol):
         """
 
 
-Check = Callable[[Task], Json]
+CheckConfiguration = Callable[[Task], Json]

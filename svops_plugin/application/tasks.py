@@ -10,7 +10,7 @@ from svops_plugin.application import audit
 from svops_plugin.application.datasets import apply_changes, refuse_stale
 from svops_plugin.application.events import task_event
 from svops_plugin.application.file_ports import Paths
-from svops_plugin.application.ports import Check, Page, Query, Transactions, UnitOfWork
+from svops_plugin.application.ports import CheckConfiguration, Page, Query, Transactions, UnitOfWork
 from svops_plugin.domain.entities import Json, Task, User
 from svops_plugin.domain.errors import Conflict, FieldErrors, InvalidInput, NotFound
 from svops_plugin.domain.permissions import Actor
@@ -51,7 +51,9 @@ class TaskService:
     :param check_configuration: refuses an unknown preset, estimator or parameter, and returns the whole
     """
 
-    def __init__(self, transactions: Transactions, paths: Paths, check_configuration: Check) -> None:
+    def __init__(
+        self, transactions: Transactions, paths: Paths, check_configuration: CheckConfiguration
+    ) -> None:
         self._transactions = transactions
         self._paths = paths
         self._check_configuration = check_configuration

@@ -19,6 +19,14 @@ Json = dict[str, Any]
 LARGEST_ID = 2**31 - 1  # PostgreSQL's INTEGER: what is larger cannot even be compared with a column
 
 
+def number_of(text: str, prefix: str = "") -> int | None:
+    """Return the number in an id as people write it, ``wf_1`` or ``1``; none if nothing can have that id."""
+    digits = text.removeprefix(prefix)
+    if digits.isascii() and digits.isdigit() and len(digits) <= len(str(LARGEST_ID)):
+        return int(digits) if 0 < int(digits) <= LARGEST_ID else None
+    return None
+
+
 def utcnow() -> datetime:
     """Return the present time, aware, in UTC."""
     return datetime.now(timezone.utc)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svops_plugin.application.event_ports import Topic
-from svops_plugin.domain.entities import Event, Json
+from svops_plugin.domain.entities import LARGEST_ID, Event, Json
 from svops_plugin.domain.errors import NotFound
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.presentation.websocket import protocol
@@ -20,7 +20,7 @@ from svops_plugin.presentation.websocket.topics import Topics
 
 VIEWER = Actor(7, "viewer", frozenset({"Viewer"}))
 ADMIN = Actor(1, "admin", frozenset({"Admin"}))
-HIGHEST = protocol.LARGEST_ID
+HIGHEST = LARGEST_ID
 
 
 class OneWorkflow:

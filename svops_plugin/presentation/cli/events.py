@@ -10,7 +10,7 @@ import click
 from svops_plugin.application.event_ports import Recorded, Topic
 from svops_plugin.application.events import encode
 from svops_plugin.bootstrap import services
-from svops_plugin.domain.entities import LARGEST_ID
+from svops_plugin.domain.entities import number_of
 from svops_plugin.domain.permissions import OPERATOR
 
 PAGE = 1000
@@ -30,11 +30,10 @@ class Id(click.ParamType):  # type: ignore[type-arg]  # generic in recent versio
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number."""
-        digits = str(value).removeprefix(self._prefix)
-        known = digits.isascii() and digits.isdigit() and len(digits) <= len(str(LARGEST_ID))
-        if not (known and 0 < int(digits) <= LARGEST_ID):
+        found = number_of(str(value), self._prefix)
+        if found is None:
             self.fail(f"{str(value)[:40]!r} is no id; they look like {self._prefix}1", param, ctx)
-        return int(digits)
+        return found
 
 
 @click.command()

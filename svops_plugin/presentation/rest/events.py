@@ -8,11 +8,12 @@ from marshmallow import Schema, fields, validate
 
 from svops_plugin.application.event_ports import Topic
 from svops_plugin.application.events import wire
+from svops_plugin.domain.entities import LARGEST_ID
 from svops_plugin.domain.errors import NotFound
 from svops_plugin.domain.events import EVENT_TYPES
 from svops_plugin.presentation.rest.api import actor, make_blueprint, query, services
 from svops_plugin.presentation.rest.operations import answers
-from svops_plugin.presentation.rest.schemas import MAX_ID, MAX_LIMIT, InputSchema, id_field
+from svops_plugin.presentation.rest.schemas import MAX_LIMIT, InputSchema, id_field
 from svops_plugin.presentation.rest.workflows import number
 
 blueprint = make_blueprint("events", "/events")
@@ -21,7 +22,7 @@ blueprint = make_blueprint("events", "/events")
 class EventQuery(InputSchema):
     """Which events, after which."""
 
-    since = fields.Integer(load_default=0, validate=validate.Range(0, MAX_ID))
+    since = fields.Integer(load_default=0, validate=validate.Range(0, LARGEST_ID))
     before = id_field(strict=False, load_default=None)
     newest_first = fields.Boolean(load_default=False)
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_LIMIT))

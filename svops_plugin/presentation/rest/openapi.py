@@ -15,13 +15,12 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from svops_plugin import __version__
 from svops_plugin.domain import errors
-from svops_plugin.domain.entities import Json
+from svops_plugin.domain.entities import LARGEST_ID, Json
 from svops_plugin.domain.errors import SVOpsError
 from svops_plugin.presentation.rest.api import PREFIX
 from svops_plugin.presentation.rest.errors import MEDIA_TYPE, STATUS, problem_body, problem_type
 from svops_plugin.presentation.rest.operations import JSON, Operation, operation_of
 from svops_plugin.presentation.rest.schemas import (
-    MAX_ID,
     MAX_KEY,
     SOMETIMES,
     PrefixedId,
@@ -174,7 +173,7 @@ def _parameters(rule: Rule, operation: Operation) -> Iterator[Json]:
         if name in PREFIXED_IDS:
             schema: Json = {"type": "string", "pattern": f"^({PREFIXED_IDS[name]}_)?[0-9]{{1,9}}$"}
         elif f"<int:{name}>" in rule.rule:
-            schema = {"type": "integer", "minimum": 0, "maximum": MAX_ID}
+            schema = {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}
         else:
             schema = {"type": "string"}
         said, given = meaning("path", name)

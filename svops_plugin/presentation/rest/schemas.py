@@ -11,9 +11,9 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, pre_load, validate
 
 from svops_plugin.application.ports import Page, Query
+from svops_plugin.domain.entities import LARGEST_ID
 
 MAX_LIMIT = 1000
-MAX_ID = 2**31 - 1
 MAX_ID_DIGITS = 10
 MAX_DEPTH = 32
 MAX_KEY = 250
@@ -191,13 +191,13 @@ def tags_field(**kwargs: Any) -> Any:
 
 def id_field(*, strict: bool = True, **kwargs: Any) -> fields.Integer:
     """Return the id of something; ``strict`` takes numbers only, and a query string has none."""
-    return fields.Integer(strict=strict, validate=validate.Range(1, MAX_ID), **kwargs)
+    return fields.Integer(strict=strict, validate=validate.Range(1, LARGEST_ID), **kwargs)
 
 
 class ListQuery(InputSchema):
     """What every list takes. A subclass adds filters, which are all that is not declared here."""
 
-    skip = fields.Integer(load_default=0, validate=validate.Range(0, MAX_ID))
+    skip = fields.Integer(load_default=0, validate=validate.Range(0, LARGEST_ID))
     limit = fields.Integer(load_default=100, validate=validate.Range(1, MAX_LIMIT))
     order_by = fields.String(load_default="-created_at", validate=validate.Length(max=64))
 

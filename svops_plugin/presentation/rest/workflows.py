@@ -14,7 +14,7 @@ from marshmallow import Schema, ValidationError, fields, post_dump, validate
 from svops_plugin.application.airflow_ports import DagParam
 from svops_plugin.application.ports import Page
 from svops_plugin.application.workflows import RunDetail
-from svops_plugin.domain.entities import Json, Workflow, WorkflowRun
+from svops_plugin.domain.entities import Json, Workflow, WorkflowRun, number_of
 from svops_plugin.domain.errors import Conflict, Gone, NotFound
 from svops_plugin.domain.states import RunStatus
 from svops_plugin.presentation.rest.api import PREFIX, actor, body, make_blueprint, query, services
@@ -179,10 +179,10 @@ def number(prefix: str, text: str) -> int:
 
     :raises NotFound: for anything else
     """
-    digits = text.removeprefix(f"{prefix}_")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):  # noqa: PLR2004  # fits the column
+    found = number_of(text, f"{prefix}_")
+    if found is None:
         raise NotFound(f"There is no {text!r}; ids look like {prefix}_1.")
-    return int(digits)
+    return found
 
 
 @blueprint.post("/")

@@ -21,11 +21,10 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from svops_plugin.application.events import sees_addresses, unreadable_kinds, without_address
 from svops_plugin.bootstrap import raise_refusal, services
-from svops_plugin.domain.entities import Dataset, DataType, Event, Execution, Task, WorkflowRun
+from svops_plugin.domain.entities import LARGEST_ID, Dataset, DataType, Event, Execution, Task, WorkflowRun
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
 from svops_plugin.presentation.rest.api import ROOT
-from svops_plugin.presentation.rest.schemas import MAX_ID
 from svops_plugin.presentation.views.language import language_of, speaker
 from svops_plugin.presentation.views.pages import Page
 from svops_plugin.presentation.views.shell import opened, shell
@@ -93,7 +92,7 @@ class Search:
     def add(self, filters: Filters, datamodel: Any, text: str) -> None:
         """Narrow a list to what fits a text; nothing does that no row can have."""
         if self.is_number:
-            known = text.isascii() and text.isdigit() and int(text) <= MAX_ID
+            known = text.isascii() and text.isdigit() and int(text) <= LARGEST_ID
             filters.add_filter(self.column, datamodel.FilterEqual, int(text) if known else 0)
         elif self.choices:
             if text in self.choices:
@@ -170,7 +169,7 @@ class Records(ModelView):  # type: ignore[misc]  # as above
         )["list"]
 
     def _row(self, actor: Actor, pk: int) -> RenderTemplateWidget | None:
-        item = self.datamodel.get(pk, self._filters_for(actor)) if 0 < pk <= MAX_ID else None
+        item = self.datamodel.get(pk, self._filters_for(actor)) if 0 < pk <= LARGEST_ID else None
         if item is None:
             return None
         widget = self._get_show_widget(pk, self._told(actor, item))["show"]

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs
 
 from svops_plugin.application.event_log import require_topic
 from svops_plugin.application.event_ports import Topic
-from svops_plugin.domain.entities import Json, utcnow
+from svops_plugin.domain.entities import Json, number_of, utcnow
 from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, NotFound, PermissionDenied, SVOpsError
 from svops_plugin.domain.permissions import Actor
 
@@ -30,7 +30,6 @@ LONGEST_FRAME = 64 * 1024  # characters
 BURST, RATE = 200, 20.0  # frames at once, and per second, that a client may send
 MOST_SUBSCRIPTIONS = 100
 LONGEST_NUMBER = 10
-LARGEST_ID = 2**31 - 1
 
 
 class Close(Exception):
@@ -105,12 +104,10 @@ def parse_number(prefix: str, text: str) -> int:
 
     :raises Close: for anything else
     """
-    digits = text.removeprefix(prefix)
-    if digits.isascii() and digits.isdigit() and len(digits) <= LONGEST_NUMBER:
-        number = int(digits)
-        if 0 < number <= LARGEST_ID:
-            return number
-    raise Close(UNKNOWN, f"There is no {text[:40]!r}; ids look like {prefix}1.")
+    number = number_of(text, prefix)
+    if number is None:
+        raise Close(UNKNOWN, f"There is no {text[:40]!r}; ids look like {prefix}1.")
+    return number
 
 
 def parse_since(query_string: str) -> int | None:
