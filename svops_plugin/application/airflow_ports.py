@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from svops_plugin.application.ports import Page, Query
 from svops_plugin.domain.entities import Json
 
+ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
+
 
 class RunTaken(Exception):
     """Airflow has a run of this id already."""

@@ -16,18 +16,18 @@ from datetime import timedelta
 from functools import partial
 
 from svops_plugin.application import chain
-from svops_plugin.application.airflow_ports import Airflow, DagRunState, SeenRun
+from svops_plugin.application.airflow_ports import ENDED, Airflow, DagRunState
+from svops_plugin.application.discovery import unnoticed
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.leases import new_holder
 from svops_plugin.application.ports import (
     ActiveRun,
-    Query,
     Transactions,
     UnitOfWork,
 )
 from svops_plugin.application.tasks import found_task
-from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Execution, Json, Task, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure, took_too_long
 from svops_plugin.domain.metrics import Tell, untold
@@ -39,11 +39,9 @@ LEASE = "monitor"
 LEASE_SECONDS = 10.0
 PERIOD = 2.0
 DISCOVERY = 5  # ticks from one look for foreign runs to the next
-MOST_WORKFLOWS, MOST_DISCOVERED = 1000, 500
 STRAY_WINDOW = timedelta(seconds=60)
 LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.FAILED})
 WAITING = "waiting: "
-ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
 
 Known = Mapping[tuple[str, str], DagRunState]
@@ -158,19 +156,9 @@ class Monitor:
 
     def discover(self) -> list[str]:
         """Take notice of runs of registered DAGs that were started outside SVOps."""
-        with self._transactions() as uow:
-            workflows = {w.dag_id: w for w in uow.workflows.page(Query(limit=MOST_WORKFLOWS)).items}
-        seen = self._airflow.new_runs({w.dag_id: w.last_seen for w in workflows.values()}, MOST_DISCOVERED)
         changes = []
-        with self._transactions() as uow:
-            for run in seen:
-                workflow = uow.workflows.lock(workflows[run.dag_id].id)
-                if workflow is None or run.number <= workflow.last_seen:
-                    continue
-                workflow.last_seen = run.number
-                if uow.runs.of_dag_run(run.dag_id, run.run_id) is None:
-                    uow.runs.add(_discovered(workflow, run))
-                    changes.append(f"{run.dag_id} {run.run_id}: noticed.")
+        for what, take_notice in unnoticed(self._transactions, self._airflow):
+            changes += _attempt(what, take_notice)
         return changes
 
     def _repair_alone(self, seen: ActiveRun, state: DagRunState | None) -> list[str]:
@@ -290,20 +278,6 @@ def _message(run: WorkflowRun | ActiveRun, state: DagRunState | None, controller
     if waits_for is not None and waits_for.paused and waits_for.state not in ENDED:
         return f"{WAITING}{dag_id} is paused; unpause it in Airflow"
     return "" if run.message.startswith(WAITING) else run.message
-
-
-def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
-    return WorkflowRun(
-        workflow_id=workflow.id,
-        dag_id=seen.dag_id,
-        dag_run_id=seen.run_id,
-        status=RunStatus(seen.state) if seen.state in ENDED else RunStatus.QUEUED,
-        trigger_type=TriggerType.SCHEDULED if seen.run_type == "scheduled" else TriggerType.EXTERNAL,
-        configuration={"parameters": seen.conf},
-        triggered_by=seen.username,
-        start_date=seen.start_date,
-        end_date=seen.end_date,
-    )
 
 
 def _count(uow: UnitOfWork, task: Task, run: WorkflowRun, totals: Totals) -> None:

@@ -1,0 +1,64 @@
+"""Runs of registered DAGs that were started outside SVOps: how they are noticed, whatever they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import Engine
+
+from svops_plugin.domain.entities import Workflow, WorkflowRun
+from svops_plugin.infrastructure.database.engine import make_engine
+from tests.conftest import PostgreSQL
+from tests.integration.desk import Desk
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+@pytest.fixture
+def on_postgresql(postgresql: PostgreSQL, postgresql_database: str) -> Iterator[Desk]:
+    """A desk where several write at the same time."""
+    engine = make_engine(postgresql.url(postgresql_database), pooled=True)
+    yield Desk(engine)
+    engine.dispose()
+
+
+def register(desk: Desk, *dag_ids: str) -> dict[str, Workflow]:
+    with desk.transactions() as uow:
+        return uow.workflows.for_dags(dag_ids)
+
+
+def noticed(desk: Desk, dag_id: str, run_id: str) -> WorkflowRun:
+    with desk.transactions() as uow:
+        found = uow.runs.of_dag_run(dag_id, run_id)
+        assert found is not None
+        return found
+
+
+def is_waited_for(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+class TestTogether:
+    def test_a_claim_at_the_same_time(self, on_postgresql: Desk) -> None:
+        """It refers to the workflows of its chain, in that order; the runs were made in another."""
+        desk = on_postgresql
+        workflows = register(desk, "prepare", "train")
+        for dag_id in ("train", "prepare"):
+            desk.airflow.trigger(dag_id, "manual__1", {}, "ann")
+        with ThreadPoolExecutor(1) as pool:
+            with desk.transactions() as claim:
+                for dag_id in ("prepare", "train"):
+                    step = WorkflowRun(workflow_id=workflows[dag_id].id, dag_id=dag_id, dag_run_id="step")
+                    claim.runs.add(step)
+                    if dag_id == "prepare":
+                        look = pool.submit(desk.monitor.discover)
+                        while not is_waited_for(desk.engine):
+                            assert not look.done()
+            assert look.result() == ["train manual__1: noticed.", "prepare manual__1: noticed."]
