@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from svops_plugin.application.airflow_ports import ENDED, Airflow, SeenRun
 from svops_plugin.application.ports import Query, Transactions
-from svops_plugin.domain.entities import TriggerType, Workflow, WorkflowRun
+from svops_plugin.domain.entities import Json, TriggerType, Workflow, WorkflowRun
 from svops_plugin.domain.states import RunStatus
 
 MOST_WORKFLOWS, MOST_RUNS = 1000, 500
@@ -50,8 +51,24 @@ def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
         dag_run_id=seen.run_id,
         status=RunStatus(seen.state) if seen.state in ENDED else RunStatus.QUEUED,
         trigger_type=TriggerType.SCHEDULED if seen.run_type == "scheduled" else TriggerType.EXTERNAL,
-        configuration={"parameters": seen.conf},
+        configuration={"parameters": seen.conf if _is_storable(seen.conf) else {}},
         triggered_by=seen.username,
         start_date=seen.start_date,
         end_date=seen.end_date,
     )
+
+
+def _is_storable(conf: Json) -> bool:
+    """Tell whether every database can hold a conf.
+
+    Airflow 2.11 keeps it as a pickle, which holds anything; PostgreSQL's JSON holds no NUL, no lone surrogate
+    and no number that is none. Such a run is kept without its conf: else it could never be noticed, nor could
+    any after it.
+    """
+    try:
+        written = json.dumps(conf, allow_nan=False, ensure_ascii=False)
+        written.encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    # A NUL is written as an escape; so are backslashes, as pairs, one of which may stand before the letters.
+    return "\\u0000" not in written.replace("\\\\", "")

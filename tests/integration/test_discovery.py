@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -62,3 +63,37 @@ class TestTogether:
                         while not is_waited_for(desk.engine):
                             assert not look.done()
             assert look.result() == ["train manual__1: noticed.", "prepare manual__1: noticed."]
+
+
+class TestConf:
+    @pytest.mark.parametrize(
+        "conf",
+        [
+            {"x": "a\0b"},
+            {"x": {"a\0b": 1}},
+            {"x": ["\ud800"]},
+            {"x": float("nan")},
+            {"x": float("-inf")},
+            {"x": {1, 2}},
+            {("x", "y"): 1},
+        ],
+    )
+    def test_one_that_no_database_can_hold_keeps_no_run_from_being_noticed(
+        self, desk: Desk, conf: dict[str, Any]
+    ) -> None:
+        """Airflow 2.11 keeps it as a pickle, which holds anything."""
+        register(desk, "prepare", "train")
+        desk.airflow.trigger("train", "manual__1", conf, "ann")
+        desk.airflow.trigger("train", "manual__2", {"x": 2}, "ann")
+        desk.airflow.trigger("prepare", "manual__1", {"x": 1}, "ann")
+        assert len(desk.monitor.discover()) == 3
+        assert noticed(desk, "train", "manual__1").configuration == {"parameters": {}}
+        assert noticed(desk, "train", "manual__2").configuration == {"parameters": {"x": 2}}
+        assert desk.monitor.discover() == []
+
+    @pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", "\t\x1f\x7f", "\\ud800", "ü\U0001f600"])
+    def test_what_only_looks_like_it_is_kept(self, desk: Desk, text: str) -> None:
+        register(desk, "train")
+        desk.airflow.trigger("train", "manual__1", {text: [text]}, "ann")
+        desk.monitor.discover()
+        assert noticed(desk, "train", "manual__1").configuration == {"parameters": {text: [text]}}
