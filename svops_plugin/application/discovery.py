@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from svops_plugin.application.airflow_ports import ENDED, Airflow, SeenRun
+from svops_plugin.application.airflow_ports import Airflow, SeenRun
 from svops_plugin.application.ports import Query, Transactions
 from svops_plugin.domain.entities import Json, TriggerType, Workflow, WorkflowRun
 from svops_plugin.domain.states import RunStatus
@@ -45,17 +45,21 @@ def _take_notice(transactions: Transactions, workflow_id: int, runs: list[SeenRu
 
 
 def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
-    return WorkflowRun(
+    """Return a run as it is recorded first: the monitor makes up for what it has done, with its events.
+
+    What had ended when its DAG was registered is history, which nobody is told of.
+    """
+    run = WorkflowRun(
         workflow_id=workflow.id,
         dag_id=seen.dag_id,
         dag_run_id=seen.run_id,
-        status=RunStatus(seen.state) if seen.state in ENDED else RunStatus.QUEUED,
         trigger_type=TriggerType.SCHEDULED if seen.run_type == "scheduled" else TriggerType.EXTERNAL,
         configuration={"parameters": seen.conf if _is_storable(seen.conf) else {}},
         triggered_by=seen.username,
-        start_date=seen.start_date,
-        end_date=seen.end_date,
     )
+    if seen.end_date is not None and seen.end_date < workflow.created_at:
+        run.status, run.start_date, run.end_date = RunStatus(seen.state), seen.start_date, seen.end_date
+    return run
 
 
 def _is_storable(conf: Json) -> bool:

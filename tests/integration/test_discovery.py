@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from svops_plugin.domain.entities import Workflow, WorkflowRun
 from svops_plugin.infrastructure.database.engine import make_engine
 from tests.conftest import PostgreSQL
-from tests.integration.desk import Desk
+from tests.integration.desk import Desk, cause
 
 
 @pytest.fixture
@@ -97,3 +97,29 @@ class TestConf:
         desk.airflow.trigger("train", "manual__1", {text: [text]}, "ann")
         desk.monitor.discover()
         assert noticed(desk, "train", "manual__1").configuration == {"parameters": {text: [text]}}
+
+
+class TestHistory:
+    @pytest.mark.parametrize("state", ["success", "failed"])
+    def test_what_ended_before_its_dag_was_registered_tells_nobody(self, desk: Desk, state: str) -> None:
+        desk.airflow.set("train", "manual__1", state)
+        register(desk, "train")
+        desk.monitor.discover()
+        desk.monitor.tick()
+        run = noticed(desk, "train", "manual__1")
+        assert (run.status, run.end_date) == (state, desk.airflow.runs["train", "manual__1"].ended)
+        assert desk.events() == []
+
+    @pytest.mark.parametrize(("state", "told"), [("success", "completed"), ("failed", "failed")])
+    def test_what_is_over_before_it_is_noticed_has_its_events(
+        self, desk: Desk, state: str, told: str
+    ) -> None:
+        register(desk, "train")
+        desk.airflow.set("train", "manual__1", state)
+        desk.airflow.errors["train", "manual__1"] = cause("train")
+        desk.monitor.discover()
+        desk.monitor.tick()
+        run, seen = noticed(desk, "train", "manual__1"), desk.airflow.runs["train", "manual__1"]
+        assert (run.status, run.start_date, run.end_date) == (state, seen.started, seen.ended)
+        assert run.error == (cause("train") if state == "failed" else None)
+        assert [event.type for event in desk.events()] == ["workflow.started", f"workflow.{told}"]
