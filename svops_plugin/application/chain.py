@@ -195,17 +195,24 @@ def end_run(
     task: Task | None,
     run: WorkflowRun,
     status: RunStatus,
+    *,
     end: datetime | None = None,
+    start: datetime | None = None,
     **values: Any,
 ) -> bool:
-    """Record the end of a run; tell whether this call was the first to."""
-    end_date = end or utcnow()
+    """Record the end of a run; tell whether this call was the first to.
+
+    It is never before the beginning, which another machine's clock may have told.
+
+    :param start: when it began, if it has and nobody has recorded it
+    """
+    end = end or utcnow()
     if status is RunStatus.SUCCESS:
-        start_run(uow, task, run, values.get("start_date"))
+        start_run(uow, task, run, start or end)
         values.setdefault("progress_done", max(run.progress_total, run.progress_done))
     if status is not RunStatus.SKIPPED:
-        values.setdefault("start_date", run.start_date or end_date)
-        values["end_date"] = end_date
+        values["start_date"] = run.start_date or start or end
+        values["end_date"] = max(end, values["start_date"])
     if not uow.runs.move(run, status, **values):
         return False
     verbs = {

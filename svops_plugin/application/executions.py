@@ -387,6 +387,6 @@ def _catch_up(
     for run in uow.runs.of_execution(execution.id):
         state = known.get((run.dag_id, run.dag_run_id), DagRunState(RunStatus.QUEUED.value))
         if state.state == RunStatus.SUCCESS.value:
-            chain.end_run(uow, task, run, RunStatus.SUCCESS, state.end_date)
+            chain.end_run(uow, task, run, RunStatus.SUCCESS, end=state.end_date, start=state.start_date)
         elif state.start_date is not None:
             chain.start_run(uow, task, run, state.start_date)

@@ -179,8 +179,8 @@ class Monitor:
             stopped = run.stop_requested_at is not None
             status = RunStatus.CANCELLED if stopped else RunStatus.FAILED
             end = state.end_date if state else None
-            values = {} if stopped else {"error": run.error or cause or error}
-            chain.end_run(uow, task, run, status, end, **values)
+            values: Json = {} if stopped else {"error": run.error or cause or error}
+            chain.end_run(uow, task, run, status, end=end, **values)
             return [*changes, f"{run.dag_id} {run.dag_run_id}: {status}."]
 
     def _stop_strays(self, runs: list[WorkflowRun], known: Known) -> list[str]:
@@ -309,7 +309,7 @@ def _follow(
         run.progress_done, run.progress_total, run.message = progress
         uow.record(run_event("progress", run, task.created_by_id if task else None))
     if seen.state == RunStatus.SUCCESS.value and chain.end_run(
-        uow, task, run, RunStatus.SUCCESS, seen.end_date
+        uow, task, run, RunStatus.SUCCESS, end=seen.end_date
     ):
         changes.append(f"{run.dag_id} {run.dag_run_id}: success.")
     return changes
