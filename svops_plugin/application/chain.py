@@ -190,6 +190,16 @@ def _copy_tracking(
             )
 
 
+def owner_id(uow: UnitOfWork, task: Task | None, run: WorkflowRun) -> int | None:
+    """Return whose events those of a run are: its task's owner's, or else those of who asked SVOps for it."""
+    if task is not None:
+        return task.created_by_id
+    if run.trigger_type is not TriggerType.API:
+        return None  # Airflow's name for who has triggered it need not be that of a user of SVOps
+    user = uow.users.named(run.triggered_by)
+    return user.id if user else None
+
+
 def end_run(
     uow: UnitOfWork,
     task: Task | None,
@@ -221,7 +231,7 @@ def end_run(
         RunStatus.CANCELLED: "stopped",
         RunStatus.SKIPPED: "skipped",
     }
-    uow.record(run_event(verbs[status], run, task.created_by_id if task else None))
+    uow.record(run_event(verbs[status], run, owner_id(uow, task, run)))
     return True
 
 
@@ -231,7 +241,7 @@ def start_run(uow: UnitOfWork, task: Task | None, run: WorkflowRun, start: datet
         run, RunStatus.RUNNING, start_date=start or utcnow()
     ):
         return False
-    uow.record(run_event("started", run, task.created_by_id if task else None))
+    uow.record(run_event("started", run, owner_id(uow, task, run)))
     return True
 
 

@@ -307,7 +307,7 @@ def _follow(
     progress = (*_tally(run, state), _message(run, state, controller))
     if progress != (run.progress_done, run.progress_total, run.message):
         run.progress_done, run.progress_total, run.message = progress
-        uow.record(run_event("progress", run, task.created_by_id if task else None))
+        uow.record(run_event("progress", run, chain.owner_id(uow, task, run)))
     if seen.state == RunStatus.SUCCESS.value and chain.end_run(
         uow, task, run, RunStatus.SUCCESS, end=seen.end_date
     ):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from svops_plugin.application import audit
+from svops_plugin.application import audit, chain
 from svops_plugin.application.airflow_ports import Airflow, Dag, DagParam, RunTaken, TaskInstanceState
 from svops_plugin.application.datasets import apply_changes
 from svops_plugin.application.events import run_event, workflow_event
@@ -146,7 +146,7 @@ class WorkflowService:
         with self._transactions() as uow:
             _check_references(uow, actor, configuration)
             uow.runs.add(run)
-            owner_id = _owner_id(uow, run, actor)
+            owner_id = _owner_id(uow, run)
             uow.record(run_event("triggered", run, owner_id, actor.username, address=actor.address))
         self._trigger(actor, run)
         return run
@@ -217,7 +217,7 @@ class WorkflowService:
         with self._transactions() as uow:
             held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
             if uow.runs.move(held, RunStatus.CANCELLED, end_date=utcnow()):
-                owner_id = _owner_id(uow, held, actor)
+                owner_id = _owner_id(uow, held)
                 uow.record(run_event("stopped", held, owner_id, actor.username, address=actor.address))
         return held
 
@@ -252,7 +252,7 @@ class WorkflowService:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
                 error = failure(run.dag_id, str(refusal))
                 if uow.runs.move(held, RunStatus.FAILED, end_date=utcnow(), error=error):
-                    uow.record(run_event("failed", held, _owner_id(uow, held, actor)))
+                    uow.record(run_event("failed", held, _owner_id(uow, held)))
             raise
 
     def _run(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
@@ -294,10 +294,8 @@ def _check_references(uow: UnitOfWork, actor: Actor, configuration: Mapping[str,
         raise InvalidInput.field("dataset_id", f"there is no dataset {dataset_id}.")
 
 
-def _owner_id(uow: UnitOfWork, run: WorkflowRun, actor: Actor) -> int | None:
-    """Return whose events those of a run are: its task's owner's, or else those of who asked."""
-    task = uow.tasks.get(run.configuration.get("task_id") or 0)
-    return task.created_by_id if task else actor.user_id
+def _owner_id(uow: UnitOfWork, run: WorkflowRun) -> int | None:
+    return chain.owner_id(uow, uow.tasks.get(run.configuration.get("task_id") or 0), run)
 
 
 def _found(entity: E | None, name: str) -> E:

@@ -264,6 +264,33 @@ class TestKept:
         ]
         assert {(event.user_id, event.task_id) for event in told} == {(owner.id, task.id)}
 
+    @pytest.mark.parametrize("end", ["success", "failed", "stopped"])
+    def test_without_a_task_its_events_are_those_of_who_asked_for_it(self, desk: Desk, end: str) -> None:
+        with desk.transactions() as uow:
+            ann = uow.users.identify("ann", "ann")
+        run = desk.run_alone("prepare", Actor(ann.id, "ann", frozenset({"Op"})))
+        desk.airflow.set("prepare", run.dag_run_id, "running", 1, 5)
+        desk.monitor.tick()
+        if end == "stopped":
+            desk.workflows.stop(OPERATOR, run.workflow_id, run.id)
+        else:
+            desk.airflow.set("prepare", run.dag_run_id, end, 5, 5)
+            desk.monitor.tick()
+        told = desk.events()
+        assert {event.user_id for event in told} == {ann.id}
+        assert len(told) >= 4
+
+    def test_what_airflow_calls_somebody_is_nobody_of_svops(self, desk: Desk) -> None:
+        """Where it names nobody, it is said to be ``airflow``."""
+        with desk.transactions() as uow:
+            uow.users.identify("airflow", "airflow")
+            uow.workflows.for_dags(["prepare"])
+        desk.airflow.trigger("prepare", "manual__1", {}, "airflow")
+        desk.monitor.discover()
+        desk.airflow.set("prepare", "manual__1", "success", 5, 5)
+        desk.monitor.tick()
+        assert {event.user_id for event in desk.events()} == {None}
+
     def test_it_moves_no_task(self, desk: Desk) -> None:
         task = desk.new_task()
         succeed(desk, desk.run_alone("prepare", task_id=task.id))
