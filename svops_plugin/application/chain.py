@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
+from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.events import run_event, task_event
 from svops_plugin.application.ports import UnitOfWork
 from svops_plugin.domain.entities import (
@@ -27,6 +28,7 @@ from svops_plugin.domain.entities import (
     utcnow,
 )
 from svops_plugin.domain.errors import Conflict, InvalidInput
+from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
 
 
@@ -208,6 +210,7 @@ def end_run(
     *,
     end: datetime | None = None,
     start: datetime | None = None,
+    by: Actor | None = None,
     **values: Any,
 ) -> bool:
     """Record the end of a run; tell whether this call was the first to.
@@ -215,6 +218,7 @@ def end_run(
     It is never before the beginning, which another machine's clock may have told.
 
     :param start: when it began, if it has and nobody has recorded it
+    :param by: who has asked for it, if it is not Airflow that tells
     """
     end = end or utcnow()
     if status is RunStatus.SUCCESS:
@@ -231,7 +235,8 @@ def end_run(
         RunStatus.CANCELLED: "stopped",
         RunStatus.SKIPPED: "skipped",
     }
-    uow.record(run_event(verbs[status], run, owner_id(uow, task, run)))
+    actor, told = (by.username, {"address": by.address}) if by else ("airflow", {})
+    uow.record(run_event(verbs[status], run, owner_id(uow, task, run), actor, **told))
     return True
 
 
@@ -243,6 +248,14 @@ def start_run(uow: UnitOfWork, task: Task | None, run: WorkflowRun, start: datet
         return False
     uow.record(run_event("started", run, owner_id(uow, task, run)))
     return True
+
+
+def catch_up(uow: UnitOfWork, task: Task | None, run: WorkflowRun, state: DagRunState) -> None:
+    """Record that a run has begun or succeeded in Airflow unnoticed, before it is called stopped."""
+    if state.state == RunStatus.SUCCESS.value:
+        end_run(uow, task, run, RunStatus.SUCCESS, end=state.end_date, start=state.start_date)
+    elif state.start_date is not None:
+        start_run(uow, task, run, state.start_date)
 
 
 def fail(uow: UnitOfWork, task: Task, execution: Execution, error: Mapping[str, Any]) -> bool:

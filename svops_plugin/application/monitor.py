@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 
-from svops_plugin.application import chain
+from svops_plugin.application import alone, chain
 from svops_plugin.application.airflow_ports import ENDED, Airflow, DagRunState
 from svops_plugin.application.discovery import unnoticed
 from svops_plugin.application.events import run_event
@@ -134,7 +134,9 @@ class Monitor:
                 yield f"Execution {execution.id}", partial(self._repair, execution, own, known, totals)
         for run in by_execution.get(None, []):
             state = known.get((run.dag_id, run.dag_run_id))
-            if _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
+            if run.stop_requested_at is not None:
+                yield f"{run.dag_id} {run.dag_run_id}", partial(self._stop_alone, run)
+            elif _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
                 yield f"{run.dag_id} {run.dag_run_id}", partial(self._repair_alone, run, state)
 
     def _add_cause(self, execution: Execution) -> list[str]:
@@ -160,6 +162,13 @@ class Monitor:
         for what, take_notice in unnoticed(self._transactions, self._airflow):
             changes += _attempt(what, take_notice)
         return changes
+
+    def _stop_alone(self, seen: ActiveRun) -> list[str]:
+        try:
+            run = alone.finish_stop(self._transactions, self._airflow, seen)
+        except Unavailable as busy:  # perhaps with this run alone; it answered just now
+            return [f"{seen.dag_id} {seen.dag_run_id}: {busy}"]
+        return [f"{seen.dag_id} {seen.dag_run_id}: {run.status}."] if run else []
 
     def _repair_alone(self, seen: ActiveRun, state: DagRunState | None) -> list[str]:
         """Bring a run outside any chain up to date."""

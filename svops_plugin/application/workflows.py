@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from svops_plugin.application import audit, chain
+from svops_plugin.application import alone, audit, chain
 from svops_plugin.application.airflow_ports import Airflow, Dag, DagParam, RunTaken, TaskInstanceState
 from svops_plugin.application.datasets import apply_changes
 from svops_plugin.application.events import run_event, workflow_event
@@ -211,14 +211,12 @@ class WorkflowService:
                 held.stop_requested_at = utcnow()
                 held.note = held.note if note is None else note
         try:
-            self._airflow.stop(run.dag_id, run.dag_run_id)
+            stopped = alone.finish_stop(self._transactions, self._airflow, run, actor)
         except Unavailable:
             return held
-        with self._transactions() as uow:
-            held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
-            if uow.runs.move(held, RunStatus.CANCELLED, end_date=utcnow()):
-                owner_id = _owner_id(uow, held)
-                uow.record(run_event("stopped", held, owner_id, actor.username, address=actor.address))
+        held = _found(stopped, f"run run_{run_id}")
+        if held.status is not RunStatus.CANCELLED:
+            raise Conflict(f"Run run_{run_id} has ended already ({held.status}).")
         return held
 
     def retry(self, actor: Actor, workflow_id: int, run_id: int, note: str | None = None) -> WorkflowRun:
