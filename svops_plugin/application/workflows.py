@@ -20,7 +20,7 @@ from svops_plugin.application.ports import (
     Transactions,
     UnitOfWork,
 )
-from svops_plugin.domain.entities import Artifact, Json, Metric, Workflow, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Artifact, Json, Metric, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
@@ -262,8 +262,9 @@ class WorkflowService:
         return run
 
     def _require_execute(self, actor: Actor, run: WorkflowRun) -> None:
-        mine = actor.user_id if run.triggered_by == actor.username else None
-        actor.require("workflow", "execute", mine)
+        # Of a run that SVOps has not triggered, the name is what Airflow tells, which may be nobody's.
+        mine = run.trigger_type is TriggerType.API and run.triggered_by == actor.username
+        actor.require("workflow", "execute", actor.user_id if mine else None)
 
     def _current_task(self, run: WorkflowRun) -> int:
         """Return the task of a chain's step, if that is still the task's newest execution."""

@@ -375,6 +375,21 @@ class TestStop:
         told = [(event.type, event.actor) for event in desk.events(before)]
         assert told == [("workflow.started", "airflow"), ("workflow.stopped", "operator")]
 
+    def test_what_airflow_started_is_nobodys_who_has_the_name_that_it_tells(self, desk: Desk) -> None:
+        """Where it names nobody, it is said to be ``airflow``."""
+        with desk.transactions() as uow:
+            user = uow.users.identify("airflow", "airflow")
+            uow.workflows.for_dags(["prepare"])
+        desk.airflow.trigger("prepare", "scheduled__1", {}, "airflow")
+        desk.monitor.discover()
+        with desk.transactions() as uow:
+            run = uow.runs.of_dag_run("prepare", "scheduled__1")
+            assert run is not None
+        actor = Actor(user.id, "airflow", frozenset({"User"}))
+        with pytest.raises(PermissionDenied):
+            desk.workflows.stop(actor, run.workflow_id, run.id)
+        assert desk.run(run.id).status == "queued"
+
     def test_again_changes_nothing(self, desk: Desk) -> None:
         run = self.running(desk)
         desk.workflows.stop(OPERATOR, run.workflow_id, run.id)
