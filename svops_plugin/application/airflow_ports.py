@@ -98,7 +98,10 @@ class Airflow(Protocol):
     """Airflow's DAG runs, as a process with access to Airflow's metadata database reaches them."""
 
     def problems(self, dag_ids: Iterable[str]) -> list[str]:
-        """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does."""
+        """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does.
+
+        Each begins with what is the case: ``DAG <dag_id> is missing``.
+        """
 
     def dags(self, query: Query, without: Collection[str]) -> Page[Dag]:
         """Return a page of the DAGs that Airflow has but these, by their ids; filter ``q`` (in the id)."""

@@ -63,7 +63,8 @@ class WorkflowService:
         """
         actor.require("workflow", "create")
         dag_id = values["dag_id"]
-        if problems := [p for p in self._airflow.problems([dag_id]) if "missing" in p]:
+        is_missing = f"DAG {dag_id} is missing"  # one that is paused or broken can be registered
+        if problems := [p for p in self._airflow.problems([dag_id]) if p.startswith(is_missing)]:
             raise InvalidInput.field("dag_id", problems[0])
         workflow = Workflow(**values, **audit.made_by(actor))
         with self._transactions() as uow:
