@@ -124,7 +124,10 @@ class Airflow(Protocol):
         """
 
     def stop(self, dag_id: str, run_id: str) -> bool:
-        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one."""
+        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one.
+
+        :raises Unavailable: if Airflow's database does not answer, or is busy with this run
+        """
 
     def run_conf(self, dag_id: str, run_id: str) -> Json | None:
         """Return the conf of a DAG run; none if there is no such run."""

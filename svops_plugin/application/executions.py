@@ -1,4 +1,4 @@
-"""Executing tasks: what REST, the command line and the controller DAG ask for."""
+"""Executing tasks: what REST, the command line, inbound webhooks and the monitor ask for."""
 
 from __future__ import annotations
 
