@@ -225,8 +225,8 @@ def end_run(
         start_run(uow, task, run, start or end)
         values.setdefault("progress_done", max(run.progress_total, run.progress_done))
     if status is not RunStatus.SKIPPED:
-        values["start_date"] = run.start_date or start or end
-        values["end_date"] = max(end, values["start_date"])
+        began = run.start_date or start or (None if status is RunStatus.CANCELLED else end)
+        values |= {"start_date": began, "end_date": max(end, began or end)}
     if not uow.runs.move(run, status, **values):
         return False
     verbs = {

@@ -390,6 +390,12 @@ class TestStop:
             desk.workflows.stop(actor, run.workflow_id, run.id)
         assert desk.run(run.id).status == "queued"
 
+    def test_what_never_began_has_no_beginning(self, desk: Desk) -> None:
+        run = desk.run_alone("prepare", task_id=desk.new_task().id)
+        stopped = desk.workflows.stop(OPERATOR, run.workflow_id, run.id)
+        assert (stopped.status, stopped.start_date) == ("cancelled", None)
+        assert stopped.end_date is not None
+
     def test_again_changes_nothing(self, desk: Desk) -> None:
         run = self.running(desk)
         desk.workflows.stop(OPERATOR, run.workflow_id, run.id)
