@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from svops_plugin.application.ports import Page, Query
 from svops_plugin.domain.entities import Json
 
+ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
+
 
 class RunTaken(Exception):
     """Airflow has a run of this id already."""
@@ -96,7 +98,10 @@ class Airflow(Protocol):
     """Airflow's DAG runs, as a process with access to Airflow's metadata database reaches them."""
 
     def problems(self, dag_ids: Iterable[str]) -> list[str]:
-        """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does."""
+        """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does.
+
+        Each begins with what is the case: ``DAG <dag_id> is missing``.
+        """
 
     def dags(self, query: Query, without: Collection[str]) -> Page[Dag]:
         """Return a page of the DAGs that Airflow has but these, by their ids; filter ``q`` (in the id)."""
@@ -119,7 +124,10 @@ class Airflow(Protocol):
         """
 
     def stop(self, dag_id: str, run_id: str) -> bool:
-        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one."""
+        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one.
+
+        :raises Unavailable: if Airflow's database does not answer, or is busy with this run
+        """
 
     def run_conf(self, dag_id: str, run_id: str) -> Json | None:
         """Return the conf of a DAG run; none if there is no such run."""

@@ -1,12 +1,16 @@
-"""What SVOps' pipelines are told when their DAG is run alone, outside any chain."""
+"""Runs of DAGs alone, outside any chain: what SVOps' pipelines are told in them, and how they are stopped."""
 
 from __future__ import annotations
 
+from svops_plugin.application import chain
+from svops_plugin.application.airflow_ports import Airflow
 from svops_plugin.application.chain import inputs
-from svops_plugin.application.ports import UnitOfWork
+from svops_plugin.application.ports import ActiveRun, Transactions, UnitOfWork
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Dataset, Json, Task, WorkflowRun, output_folder
 from svops_plugin.domain.errors import Conflict, InvalidInput
+from svops_plugin.domain.permissions import Actor
+from svops_plugin.domain.states import RunStatus
 
 NEWEST = 100  # how many finished runs are looked through for one with the same inputs
 
@@ -38,6 +42,28 @@ def snapshot(uow: UnitOfWork, run: WorkflowRun, goes_on_from: str | None) -> Jso
 def output_path(run: WorkflowRun, taken: Json) -> str:
     """Return the folder that belongs to one run alone."""
     return output_folder(run.configuration["task_id"], taken["task"], f"alone/run_{run.id}")
+
+
+def finish_stop(
+    transactions: Transactions, airflow: Airflow, run: WorkflowRun | ActiveRun, by: Actor | None = None
+) -> WorkflowRun | None:
+    """Carry out a stop that was asked for. Safe to repeat; the monitor does where it was interrupted.
+
+    A run that has succeeded before has succeeded; a failure is the stop's own doing.
+
+    :returns: the run as it is then; none if it is gone
+    :raises Unavailable: if Airflow's database does not answer
+    """
+    airflow.stop(run.dag_id, run.dag_run_id)
+    state = airflow.states({(run.dag_id, run.dag_run_id)}).get((run.dag_id, run.dag_run_id))
+    with transactions() as uow:
+        held = uow.runs.lock(run.id)
+        if held is not None:
+            task = uow.tasks.get(held.configuration.get("task_id") or 0)
+            if state is not None:
+                chain.catch_up(uow, task, held, state)
+            chain.end_run(uow, task, held, RunStatus.CANCELLED, by=by)
+    return held
 
 
 def _task(uow: UnitOfWork, run: WorkflowRun) -> Task:

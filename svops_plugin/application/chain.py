@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
+from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.events import run_event, task_event
 from svops_plugin.application.ports import UnitOfWork
 from svops_plugin.domain.entities import (
@@ -27,6 +28,7 @@ from svops_plugin.domain.entities import (
     utcnow,
 )
 from svops_plugin.domain.errors import Conflict, InvalidInput
+from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
 
 
@@ -190,22 +192,41 @@ def _copy_tracking(
             )
 
 
+def owner_id(uow: UnitOfWork, task: Task | None, run: WorkflowRun) -> int | None:
+    """Return whose events those of a run are: its task's owner's, or else those of who asked SVOps for it."""
+    if task is not None:
+        return task.created_by_id
+    if run.trigger_type is not TriggerType.API:
+        return None  # Airflow's name for who has triggered it need not be that of a user of SVOps
+    user = uow.users.named(run.triggered_by)
+    return user.id if user else None
+
+
 def end_run(
     uow: UnitOfWork,
     task: Task | None,
     run: WorkflowRun,
     status: RunStatus,
+    *,
     end: datetime | None = None,
+    start: datetime | None = None,
+    by: Actor | None = None,
     **values: Any,
 ) -> bool:
-    """Record the end of a run; tell whether this call was the first to."""
-    end_date = end or utcnow()
+    """Record the end of a run; tell whether this call was the first to.
+
+    It is never before the beginning, which another machine's clock may have told.
+
+    :param start: when it began, if it has and nobody has recorded it
+    :param by: who has asked for it, if it is not Airflow that tells
+    """
+    end = end or utcnow()
     if status is RunStatus.SUCCESS:
-        start_run(uow, task, run, values.get("start_date"))
+        start_run(uow, task, run, start or end)
         values.setdefault("progress_done", max(run.progress_total, run.progress_done))
     if status is not RunStatus.SKIPPED:
-        values.setdefault("start_date", run.start_date or end_date)
-        values["end_date"] = end_date
+        began = run.start_date or start or (None if status is RunStatus.CANCELLED else end)
+        values |= {"start_date": began, "end_date": max(end, began or end)}
     if not uow.runs.move(run, status, **values):
         return False
     verbs = {
@@ -214,7 +235,8 @@ def end_run(
         RunStatus.CANCELLED: "stopped",
         RunStatus.SKIPPED: "skipped",
     }
-    uow.record(run_event(verbs[status], run, task.created_by_id if task else None))
+    actor, told = (by.username, {"address": by.address}) if by else ("airflow", {})
+    uow.record(run_event(verbs[status], run, owner_id(uow, task, run), actor, **told))
     return True
 
 
@@ -224,8 +246,16 @@ def start_run(uow: UnitOfWork, task: Task | None, run: WorkflowRun, start: datet
         run, RunStatus.RUNNING, start_date=start or utcnow()
     ):
         return False
-    uow.record(run_event("started", run, task.created_by_id if task else None))
+    uow.record(run_event("started", run, owner_id(uow, task, run)))
     return True
+
+
+def catch_up(uow: UnitOfWork, task: Task | None, run: WorkflowRun, state: DagRunState) -> None:
+    """Record that a run has begun or succeeded in Airflow unnoticed, before it is called stopped."""
+    if state.state == RunStatus.SUCCESS.value:
+        end_run(uow, task, run, RunStatus.SUCCESS, end=state.end_date, start=state.start_date)
+    elif state.start_date is not None:
+        start_run(uow, task, run, state.start_date)
 
 
 def fail(uow: UnitOfWork, task: Task, execution: Execution, error: Mapping[str, Any]) -> bool:

@@ -140,6 +140,20 @@ class Controller:
                         chain.end_run(uow, task, before, RunStatus.SUCCESS)
                 chain.fail(uow, task, carried, error)
 
+    def fail_run(self, run_id: str, error: Json, ended_at: datetime | None) -> None:
+        """End the execution that this run carries as failed because the run itself has.
+
+        That is told late: the run may have been cleared since, and carry another attempt. Whatever is not
+        certain is left to the monitor.
+
+        :param ended_at: when the run failed; none if it runs again, or nobody knows
+        """
+        with self._transactions() as uow:
+            carried = self._carried(uow, run_id)
+            if carried is not None and ended_at is not None and carried.created_at < ended_at:
+                task = found_task(uow.tasks.get(carried.task_id), carried.task_id)
+                chain.fail(uow, task, carried, error)
+
     def _running(self, uow: UnitOfWork, run_id: str) -> tuple[Task, Execution] | None:
         """Return the running execution that a controller's run carries, held."""
         carried = self._carried(uow, run_id)

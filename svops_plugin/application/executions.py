@@ -1,13 +1,13 @@
-"""Executing tasks: what REST, the command line and the controller DAG ask for."""
+"""Executing tasks: what REST, the command line, inbound webhooks and the monitor ask for."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from svops_plugin.application import chain
-from svops_plugin.application.airflow_ports import Airflow, DagRunState, RunTaken
+from svops_plugin.application.airflow_ports import Airflow, RunTaken
 from svops_plugin.application.estimates import Estimate, Wanted, estimates
 from svops_plugin.application.events import task_event
 from svops_plugin.application.file_ports import Paths, ProbeDataset
@@ -21,7 +21,7 @@ from svops_plugin.domain.entities import Execution, IdempotencyKey, Json, Task, 
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
-from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
+from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, TaskStatus
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +240,9 @@ class ExecutionService:
             task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
             held = uow.executions.lock(execution.id)
             if held is not None:
-                _catch_up(uow, task, held, known)
+                for run in uow.runs.of_execution(held.id):
+                    if state := known.get((run.dag_id, run.dag_run_id)):
+                        chain.catch_up(uow, task, run, state)
                 chain.cancel(uow, task, held)
 
     def history(self, actor: Actor, task_id: int) -> list[Standing]:
@@ -378,15 +380,3 @@ def _by_execution(runs: Iterable[WorkflowRun]) -> dict[int, list[WorkflowRun]]:
     for run in sorted(runs, key=lambda run: run.position or 0):
         found.setdefault(run.execution_id or 0, []).append(run)
     return found
-
-
-def _catch_up(
-    uow: UnitOfWork, task: Task, execution: Execution, known: Mapping[tuple[str, str], DagRunState]
-) -> None:
-    """Record what had begun or succeeded in Airflow unnoticed, before the rest is called skipped."""
-    for run in uow.runs.of_execution(execution.id):
-        state = known.get((run.dag_id, run.dag_run_id), DagRunState(RunStatus.QUEUED.value))
-        if state.state == RunStatus.SUCCESS.value:
-            chain.end_run(uow, task, run, RunStatus.SUCCESS, state.end_date)
-        elif state.start_date is not None:
-            chain.start_run(uow, task, run, state.start_date)

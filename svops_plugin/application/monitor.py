@@ -15,19 +15,19 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 
-from svops_plugin.application import chain
-from svops_plugin.application.airflow_ports import Airflow, DagRunState, SeenRun
+from svops_plugin.application import alone, chain
+from svops_plugin.application.airflow_ports import ENDED, Airflow, DagRunState
+from svops_plugin.application.discovery import unnoticed
 from svops_plugin.application.events import run_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.leases import new_holder
 from svops_plugin.application.ports import (
     ActiveRun,
-    Query,
     Transactions,
     UnitOfWork,
 )
 from svops_plugin.application.tasks import found_task
-from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, Workflow, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Execution, Json, Task, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure, took_too_long
 from svops_plugin.domain.metrics import Tell, untold
@@ -39,11 +39,9 @@ LEASE = "monitor"
 LEASE_SECONDS = 10.0
 PERIOD = 2.0
 DISCOVERY = 5  # ticks from one look for foreign runs to the next
-MOST_WORKFLOWS, MOST_DISCOVERED = 1000, 500
 STRAY_WINDOW = timedelta(seconds=60)
 LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.FAILED})
 WAITING = "waiting: "
-ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
 
 Known = Mapping[tuple[str, str], DagRunState]
@@ -136,7 +134,9 @@ class Monitor:
                 yield f"Execution {execution.id}", partial(self._repair, execution, own, known, totals)
         for run in by_execution.get(None, []):
             state = known.get((run.dag_id, run.dag_run_id))
-            if _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
+            if run.stop_requested_at is not None:
+                yield f"{run.dag_id} {run.dag_run_id}", partial(self._stop_alone, run)
+            elif _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
                 yield f"{run.dag_id} {run.dag_run_id}", partial(self._repair_alone, run, state)
 
     def _add_cause(self, execution: Execution) -> list[str]:
@@ -158,20 +158,17 @@ class Monitor:
 
     def discover(self) -> list[str]:
         """Take notice of runs of registered DAGs that were started outside SVOps."""
-        with self._transactions() as uow:
-            workflows = {w.dag_id: w for w in uow.workflows.page(Query(limit=MOST_WORKFLOWS)).items}
-        seen = self._airflow.new_runs({w.dag_id: w.last_seen for w in workflows.values()}, MOST_DISCOVERED)
         changes = []
-        with self._transactions() as uow:
-            for run in seen:
-                workflow = uow.workflows.lock(workflows[run.dag_id].id)
-                if workflow is None or run.number <= workflow.last_seen:
-                    continue
-                workflow.last_seen = run.number
-                if uow.runs.of_dag_run(run.dag_id, run.run_id) is None:
-                    uow.runs.add(_discovered(workflow, run))
-                    changes.append(f"{run.dag_id} {run.run_id}: noticed.")
+        for what, take_notice in unnoticed(self._transactions, self._airflow):
+            changes += _attempt(what, take_notice)
         return changes
+
+    def _stop_alone(self, seen: ActiveRun) -> list[str]:
+        try:
+            run = alone.finish_stop(self._transactions, self._airflow, seen)
+        except Unavailable as busy:  # perhaps with this run alone; it answered just now
+            return [f"{seen.dag_id} {seen.dag_run_id}: {busy}"]
+        return [f"{seen.dag_id} {seen.dag_run_id}: {run.status}."] if run else []
 
     def _repair_alone(self, seen: ActiveRun, state: DagRunState | None) -> list[str]:
         """Bring a run outside any chain up to date."""
@@ -191,8 +188,8 @@ class Monitor:
             stopped = run.stop_requested_at is not None
             status = RunStatus.CANCELLED if stopped else RunStatus.FAILED
             end = state.end_date if state else None
-            values = {} if stopped else {"error": run.error or cause or error}
-            chain.end_run(uow, task, run, status, end, **values)
+            values: Json = {} if stopped else {"error": run.error or cause or error}
+            chain.end_run(uow, task, run, status, end=end, **values)
             return [*changes, f"{run.dag_id} {run.dag_run_id}: {status}."]
 
     def _stop_strays(self, runs: list[WorkflowRun], known: Known) -> list[str]:
@@ -292,20 +289,6 @@ def _message(run: WorkflowRun | ActiveRun, state: DagRunState | None, controller
     return "" if run.message.startswith(WAITING) else run.message
 
 
-def _discovered(workflow: Workflow, seen: SeenRun) -> WorkflowRun:
-    return WorkflowRun(
-        workflow_id=workflow.id,
-        dag_id=seen.dag_id,
-        dag_run_id=seen.run_id,
-        status=RunStatus(seen.state) if seen.state in ENDED else RunStatus.QUEUED,
-        trigger_type=TriggerType.SCHEDULED if seen.run_type == "scheduled" else TriggerType.EXTERNAL,
-        configuration={"parameters": seen.conf},
-        triggered_by=seen.username,
-        start_date=seen.start_date,
-        end_date=seen.end_date,
-    )
-
-
 def _count(uow: UnitOfWork, task: Task, run: WorkflowRun, totals: Totals) -> None:
     """Record how many tasks a run has or had, where nobody has seen them."""
     if run.progress_total or run.dag_id not in totals:
@@ -333,9 +316,9 @@ def _follow(
     progress = (*_tally(run, state), _message(run, state, controller))
     if progress != (run.progress_done, run.progress_total, run.message):
         run.progress_done, run.progress_total, run.message = progress
-        uow.record(run_event("progress", run, task.created_by_id if task else None))
+        uow.record(run_event("progress", run, chain.owner_id(uow, task, run)))
     if seen.state == RunStatus.SUCCESS.value and chain.end_run(
-        uow, task, run, RunStatus.SUCCESS, seen.end_date
+        uow, task, run, RunStatus.SUCCESS, end=seen.end_date
     ):
         changes.append(f"{run.dag_id} {run.dag_run_id}: success.")
     return changes

@@ -146,6 +146,7 @@ class ActiveRun(NamedTuple):
     progress_total: int
     message: str
     created_at: datetime
+    stop_requested_at: datetime | None
 
 
 class Duration(NamedTuple):

@@ -91,7 +91,7 @@ class RunTracker:
             task, _, run = self._held(uow)
             if run.status is RunStatus.RUNNING:
                 run.message = storable(f"{message} ({done}/{total})" if message else f"{done}/{total}")
-                uow.record(run_event("progress", run, task.created_by_id if task else None))
+                uow.record(run_event("progress", run, chain.owner_id(uow, task, run)))
 
     def dataset_profile(self, profile: Mapping[str, Any], fingerprint: str) -> None:
         """Keep what the dataset was found to hold, unless it is another dataset's turn by now."""

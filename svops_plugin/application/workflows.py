@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from svops_plugin.application import audit
+from svops_plugin.application import alone, audit, chain
 from svops_plugin.application.airflow_ports import Airflow, Dag, DagParam, RunTaken, TaskInstanceState
 from svops_plugin.application.datasets import apply_changes
 from svops_plugin.application.events import run_event, workflow_event
@@ -20,7 +20,7 @@ from svops_plugin.application.ports import (
     Transactions,
     UnitOfWork,
 )
-from svops_plugin.domain.entities import Artifact, Json, Metric, Workflow, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Artifact, Json, Metric, TriggerType, Workflow, WorkflowRun, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import Actor
@@ -63,7 +63,8 @@ class WorkflowService:
         """
         actor.require("workflow", "create")
         dag_id = values["dag_id"]
-        if problems := [p for p in self._airflow.problems([dag_id]) if "missing" in p]:
+        is_missing = f"DAG {dag_id} is missing"  # one that is paused or broken can be registered
+        if problems := [p for p in self._airflow.problems([dag_id]) if p.startswith(is_missing)]:
             raise InvalidInput.field("dag_id", problems[0])
         workflow = Workflow(**values, **audit.made_by(actor))
         with self._transactions() as uow:
@@ -146,7 +147,7 @@ class WorkflowService:
         with self._transactions() as uow:
             _check_references(uow, actor, configuration)
             uow.runs.add(run)
-            owner_id = _owner_id(uow, run, actor)
+            owner_id = _owner_id(uow, run)
             uow.record(run_event("triggered", run, owner_id, actor.username, address=actor.address))
         self._trigger(actor, run)
         return run
@@ -211,14 +212,12 @@ class WorkflowService:
                 held.stop_requested_at = utcnow()
                 held.note = held.note if note is None else note
         try:
-            self._airflow.stop(run.dag_id, run.dag_run_id)
+            stopped = alone.finish_stop(self._transactions, self._airflow, run, actor)
         except Unavailable:
             return held
-        with self._transactions() as uow:
-            held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
-            if uow.runs.move(held, RunStatus.CANCELLED, end_date=utcnow()):
-                owner_id = _owner_id(uow, held, actor)
-                uow.record(run_event("stopped", held, owner_id, actor.username, address=actor.address))
+        held = _found(stopped, f"run run_{run_id}")
+        if held.status is not RunStatus.CANCELLED:
+            raise Conflict(f"Run run_{run_id} has ended already ({held.status}).")
         return held
 
     def retry(self, actor: Actor, workflow_id: int, run_id: int, note: str | None = None) -> WorkflowRun:
@@ -252,7 +251,7 @@ class WorkflowService:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
                 error = failure(run.dag_id, str(refusal))
                 if uow.runs.move(held, RunStatus.FAILED, end_date=utcnow(), error=error):
-                    uow.record(run_event("failed", held, _owner_id(uow, held, actor)))
+                    uow.record(run_event("failed", held, _owner_id(uow, held)))
             raise
 
     def _run(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
@@ -264,8 +263,9 @@ class WorkflowService:
         return run
 
     def _require_execute(self, actor: Actor, run: WorkflowRun) -> None:
-        mine = actor.user_id if run.triggered_by == actor.username else None
-        actor.require("workflow", "execute", mine)
+        # Of a run that SVOps has not triggered, the name is what Airflow tells, which may be nobody's.
+        mine = run.trigger_type is TriggerType.API and run.triggered_by == actor.username
+        actor.require("workflow", "execute", actor.user_id if mine else None)
 
     def _current_task(self, run: WorkflowRun) -> int:
         """Return the task of a chain's step, if that is still the task's newest execution."""
@@ -294,10 +294,8 @@ def _check_references(uow: UnitOfWork, actor: Actor, configuration: Mapping[str,
         raise InvalidInput.field("dataset_id", f"there is no dataset {dataset_id}.")
 
 
-def _owner_id(uow: UnitOfWork, run: WorkflowRun, actor: Actor) -> int | None:
-    """Return whose events those of a run are: its task's owner's, or else those of who asked."""
-    task = uow.tasks.get(run.configuration.get("task_id") or 0)
-    return task.created_by_id if task else actor.user_id
+def _owner_id(uow: UnitOfWork, run: WorkflowRun) -> int | None:
+    return chain.owner_id(uow, uow.tasks.get(run.configuration.get("task_id") or 0), run)
 
 
 def _found(entity: E | None, name: str) -> E:

@@ -42,7 +42,7 @@ def controller_dag() -> DAG:
             "note": Param("", type="string", description="Kept with the execution"),
         },
         tags=["svops"],
-        on_failure_callback=fail_execution,
+        on_failure_callback=fail_run,
         default_args={
             "owner": "svops",
             "retries": 3,
@@ -64,15 +64,24 @@ def controller_dag() -> DAG:
 
 
 def fail_execution(context: Any) -> None:
-    """Set the execution that this run carries failed: the callback of every task and of the DAG itself."""
+    """Set the execution that this run carries failed: the callback of every task."""
     settings = load()
     position = getattr(context.get("task"), "position", None)
-    reason = context.get("exception") or context.get("reason") or "failed"
-    if reason == "timed_out":
-        reason = took_too_long(settings.execution_timeout)
     error = failure(
         settings.chain[position - 1] if position else CONTROLLER,
-        str(reason),
+        str(context.get("exception") or "failed"),
         log_url=getattr(context.get("task_instance"), "log_url", None),
     )
     services().controller.fail(context["run_id"], error, position)
+
+
+def fail_run(context: Any) -> None:
+    """Set the execution that this run carries failed: the callback of the DAG itself.
+
+    Its context is that of any of the run's tasks, which need not be at fault, or of none.
+    """
+    reason = str(context.get("reason") or "failed")
+    if reason == "timed_out":
+        reason = took_too_long(load().execution_timeout)
+    ended_at = getattr(context.get("dag_run"), "end_date", None)
+    services().controller.fail_run(context["run_id"], failure(CONTROLLER, reason), ended_at)

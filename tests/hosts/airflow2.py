@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -178,6 +178,30 @@ def all_tell_of_failure(dag_id: str) -> bool:
     from airflow.models.dagbag import DagBag
 
     return all(task.on_failure_callback for task in DagBag().dags[dag_id].tasks)
+
+
+def fail_run(dag_id: str, run_id: str, reason: str) -> Callable[[], None]:
+    """Fail a DAG run as the scheduler does, and return what the DAG processor does then, maybe much later."""
+    from airflow.models.dag import DAG
+    from airflow.models.dagbag import DagBag
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from sqlalchemy import select
+
+    files: Any = DagBag()
+    airflow_dag: Any = DAG
+    with create_session() as session:
+        session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one().set_state(DagRunState.FAILED)
+
+    def tell() -> None:
+        with create_session() as session:
+            callbacks, context = airflow_dag.fetch_callback(
+                files.dags[dag_id], run_id, success=False, reason=reason, session=session
+            )
+            airflow_dag.execute_callback(callbacks, context, dag_id)
+
+    return tell
 
 
 def csrf_token(client: httpx.Client) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +130,26 @@ def dag(dag_id: str) -> Any:
 def all_tell_of_failure(dag_id: str) -> bool:
     """Tell whether every task of a DAG has a callback for its failure."""
     return all(task.has_on_failure_callback for task in dag(dag_id).tasks)
+
+
+def fail_run(dag_id: str, run_id: str, reason: str) -> Callable[[], None]:
+    """Fail a DAG run as the scheduler does, and return what the DAG processor does then, maybe much later."""
+    import structlog
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.dag_processing.processor import _execute_dag_callbacks
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
+    from sqlalchemy import select
+
+    kept = dag(dag_id)
+    with create_session() as session:
+        run: Any = session.scalars(select(DagRun).where(DagRun.run_id == run_id)).one()
+        run.set_state(DagRunState.FAILED)
+        last = run.get_task_instances(session=session)[-1]
+        request = run.produce_dag_callback(dag=kept, success=False, relevant_ti=last, reason=reason)
+    files: Any = DagBag()
+    return lambda: _execute_dag_callbacks(files, request, structlog.get_logger())
 
 
 def _auth_manager() -> Any:

@@ -14,7 +14,7 @@ import httpx
 from sqlalchemy.engine import Engine
 from sqlalchemy.event import listen, remove
 
-from svops_plugin.application.airflow_ports import DagRunState, RunTaken, SeenRun, TaskInstanceState
+from svops_plugin.application.airflow_ports import ENDED, DagRunState, RunTaken, SeenRun, TaskInstanceState
 from svops_plugin.bootstrap import host
 from svops_plugin.domain.entities import Dataset, DataType, Json, Task, utcnow
 from svops_plugin.domain.errors import Unavailable
@@ -90,6 +90,7 @@ class Run:
     """A DAG run as Airflow keeps it.
 
     :param began: whether it has a start date, which one that is stopped in the queue never gets
+    :param ended: its end date
     """
 
     conf: Json
@@ -98,6 +99,12 @@ class Run:
     began: bool = False
     done: int = 0
     total: int = 0
+    ended: datetime | None = None
+
+    @property
+    def started(self) -> datetime | None:
+        """Its start date."""
+        return (self.ended or utcnow()) - timedelta(seconds=5) if self.began else None
 
 
 @dataclass
@@ -135,9 +142,9 @@ class MemoryAirflow:
     def stop(self, dag_id: str, run_id: str) -> bool:
         self._answer()
         run = self.runs.get((dag_id, run_id))
-        if run is None or run.state in {"success", "failed"}:
+        if run is None or run.state in ENDED:
             return False
-        run.state = "failed"
+        run.state, run.ended = "failed", utcnow()
         return True
 
     def run_conf(self, dag_id: str, run_id: str) -> Json | None:
@@ -159,7 +166,9 @@ class MemoryAirflow:
         """Return the runs of the wanted DAGs; their numbers are their places in the dictionary."""
         self._answer()
         found = [
-            SeenRun(number, dag_id, run_id, "manual", run.state, None, None, run.conf, run.username)
+            SeenRun(
+                number, dag_id, run_id, "manual", run.state, run.started, run.ended, run.conf, run.username
+            )
             for number, ((dag_id, run_id), run) in enumerate(self.runs.items(), start=1)
             if number > after.get(dag_id, number)
         ]
@@ -183,6 +192,7 @@ class MemoryAirflow:
         run = self.runs.setdefault((dag_id, run_id), Run({}, ""))
         run.state, run.done, run.total = state, done, total
         run.began = run.began or state != "queued"
+        run.ended = utcnow() if state in ENDED else None
 
     def _answer(self) -> None:
         if self.down:
@@ -190,9 +200,7 @@ class MemoryAirflow:
 
     @staticmethod
     def _state(run: Run) -> DagRunState:
-        started = utcnow() - timedelta(seconds=5) if run.began else None
-        ended = utcnow() if run.state in {"success", "failed"} else None
-        return DagRunState(run.state, started, ended, run.done, run.total)
+        return DagRunState(run.state, run.started, run.ended, run.done, run.total)
 
 
 @contextmanager

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import Engine
 
 from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.errors import Conflict, NotFound, SVOpsError
-from tests.integration.desk import Desk, cause
+from svops_plugin.domain.permissions import OPERATOR
+from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import at_once
 
 RUNNING = ("running", "running", ["queued", "queued", "queued"])
@@ -75,6 +78,34 @@ class TestSteps:
         execution = desk.execute(desk.new_task())
         with pytest.raises(Conflict, match="The chain was"):
             desk.step(execution.run_name, 2, "report")
+
+
+class TestTimes:
+    def test_a_run_that_nobody_has_seen_begin_ends_no_earlier(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.controller.complete(execution.run_name)
+        with desk.transactions() as uow:
+            took = [duration.seconds for duration in uow.runs.durations(CHAIN, 9)]
+        assert len(took) == 3
+        assert min(took) >= 0
+
+    @pytest.mark.parametrize("state", ["success", "failed"])
+    def test_a_worker_whose_clock_is_ahead_of_airflows(self, desk: Desk, state: str) -> None:
+        run = desk.run_alone("prepare", task_id=desk.new_task().id)
+        desk.tracker(run).begin()
+        desk.airflow.set("prepare", run.dag_run_id, state)
+        desk.airflow.runs["prepare", run.dag_run_id].ended = utcnow() - timedelta(minutes=1)
+        desk.monitor.tick()
+        ended = desk.run(run.id)
+        assert ended.status == state
+        assert ended.start_date == ended.end_date
+
+    def test_those_of_airflow_where_it_knows_them(self, desk: Desk) -> None:
+        execution = desk.execute(desk.new_task())
+        desk.airflow.set("prepare", execution.step_run_id(1), "success")
+        desk.service.stop(OPERATOR, execution.task_id)
+        first, seen = desk.runs(execution)[0], desk.airflow.runs["prepare", execution.step_run_id(1)]
+        assert (first.start_date, first.end_date) == (seen.started, seen.ended)
 
 
 class TestComplete:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from httpx import Client
+from sqlalchemy import select
 
 from svops_plugin.bootstrap import host, services
 from tests.conftest import OUTPUT
@@ -34,6 +36,22 @@ def task_id(user: Client, dataset_folder: Path) -> int:
 def workflow(user: Client) -> dict[str, Any]:
     made: dict[str, Any] = ok(user.post("workflows", json={"name": "example", "dag_id": DAG}), 201)
     return made
+
+
+@pytest.fixture
+def missing_values(airflow_metadata: None) -> Iterator[str]:  # noqa: ARG001
+    """The id of a paused DAG."""
+    from airflow.models.dag import DagModel
+    from airflow.utils.session import create_session
+
+    table: Any = DagModel.__table__
+    dag_id = "missing_values"
+    with create_session() as session:
+        like = session.execute(select(table).where(table.c.dag_id == DAG)).mappings().one()
+        session.execute(table.insert().values({**like, "dag_id": dag_id, "is_paused": True}))
+    yield dag_id
+    with create_session() as session:
+        session.execute(table.delete().where(table.c.dag_id == dag_id))
 
 
 class TestStopAndRetry:
@@ -120,6 +138,11 @@ class TestWorkflows:
     )
     def test_bad_ones(self, user: Client, body: dict[str, Any], field: str) -> None:
         assert set(problem(user.post("workflows", json=body), 422)["errors"]) == {field}
+
+    def test_a_paused_one_whose_name_says_missing(self, user: Client, missing_values: str) -> None:
+        made = ok(user.post("workflows", json={"name": "n", "dag_id": missing_values}), 201)
+        assert made["dag_id"] == missing_values
+        assert "is paused" in problem(user.post(f"workflows/{made['id']}/runs", json={}), 422)["detail"]
 
     def test_the_same_dag_again(self, user: Client, workflow: dict[str, Any]) -> None:
         answer = problem(user.post("workflows", json={"name": "again", "dag_id": DAG}), 409)

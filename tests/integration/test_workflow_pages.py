@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import expect
 
 from svops_plugin.bootstrap import services
+from svops_plugin.domain.entities import TriggerType
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.states import RunStatus
 from tests.conftest import OUTPUT
@@ -146,6 +147,22 @@ def test_the_tab_of_a_dag_run_leads_to_it(sit_down: Callable[..., Desk], api: ht
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     page = sit_down("viewer").open("run?dag_id=another&run_id=unknown")
     expect(page.get_by_text("SVOps does not know this run.")).to_be_visible()
+
+
+@pytest.mark.parametrize(("trigger_type", "offered"), [("api", 1), ("external", 0)])
+def test_a_run_is_stopped_by_who_asked_svops_for_it(
+    sit_down: Callable[..., Desk], api: httpx.Client, trigger_type: str, offered: int
+) -> None:
+    """The name that Airflow tells of a run need not be that of the user who has it."""
+    workflow = register(api)
+    run = run_alone(api, workflow)
+    with services(pooled=True).transactions() as uow:
+        held = uow.runs.lock(int(run["id"].removeprefix("run_")))
+        assert held is not None
+        held.triggered_by, held.trigger_type = "user", TriggerType(trigger_type)
+    page = sit_down("user").open(f"workflows/{workflow}/runs/{run['id']}")
+    expect(page.get_by_role("heading", name=run["id"])).to_be_visible()
+    expect(page.get_by_role("button", name="Stop")).to_have_count(offered)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -11,7 +11,7 @@ from svops_plugin.bootstrap import services
 def reconcile() -> None:
     """Compare SVOps with Airflow once, as the monitor does all the time, and show what was changed."""
     monitor = services().monitor
-    changes = monitor.tick() + monitor.discover()
+    changes = monitor.discover() + monitor.tick()
     for change in changes:
         click.echo(change)
     click.echo(f"{len(changes)} changes")

@@ -36,7 +36,8 @@ export async function executeWithForm(task) {
 
 /** Return what may be done with a run of a workflow; one that is a step is controlled with its chain. */
 export function controlsOf(run) {
-  const mine = !context.owns_only || run.triggered_by === context.user.username;
+  const own = run.trigger_type === "api" && run.triggered_by === context.user.username;
+  const mine = !context.owns_only || own;
   if (run.position !== null || !may("workflow", "execute") || !mine) return [];
   return { queued: ["stop"], running: ["stop"], failed: ["retry"], cancelled: ["retry"] }[run.status] ?? [];
 }
