@@ -73,6 +73,13 @@ class Desk:
     def monitor(self) -> Monitor:
         return Monitor(self.transactions, self.airflow, self.service)
 
+    def settle(self) -> None:
+        """Let the monitor tick until there is nothing left to do."""
+        for _ in range(5):
+            if not self.monitor.tick():
+                return
+        raise AssertionError("The monitor finds something to do each time.")
+
     def new_task(self, name: str = "train", **values: Any) -> Task:
         with self.transactions() as uow:
             dataset = uow.datasets.add(a_dataset(f"of {name}"))

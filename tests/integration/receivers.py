@@ -20,6 +20,7 @@ from svops_plugin.application.dispatcher import Dispatcher
 from svops_plugin.application.messages import Writer
 from svops_plugin.application.notifications import NotificationService
 from svops_plugin.application.ports import Query
+from svops_plugin.domain.entities import Event
 from svops_plugin.domain.notifications import NotificationConfig, NotificationDelivery
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.infrastructure.airflow.fernet import FernetCipher
@@ -204,3 +205,12 @@ class Office:
             return ended and all(config.last_event_id >= last for config in configs)
 
         eventually(nothing_pending, f"the deliveries of {names}")
+
+
+def happen(office: Office, *types: str) -> list[int]:
+    data = {"dag_id": "d", "dag_run_id": "r", "component": "c", "message": "m"}
+    events = [Event(type=kind, actor="tests", data=data) for kind in types]
+    with office.desk.transactions() as uow:
+        for event in events:
+            uow.record(event)
+    return [event.id for event in events]

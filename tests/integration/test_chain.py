@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.domain.entities import utcnow
@@ -18,11 +17,6 @@ from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import at_once
 
 RUNNING = ("running", "running", ["queued", "queued", "queued"])
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 class TestSteps:

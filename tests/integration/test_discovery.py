@@ -17,11 +17,6 @@ from tests.integration.desk import Desk, cause
 
 
 @pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
-
-
-@pytest.fixture
 def on_postgresql(postgresql: PostgreSQL, postgresql_database: str) -> Iterator[Desk]:
     """A desk where several write at the same time."""
     engine = make_engine(postgresql.url(postgresql_database), pooled=True)

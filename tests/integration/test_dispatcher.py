@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.engine import Engine
 from standardwebhooks.webhooks import Webhook
 
 from svops_plugin.application import dispatcher as dispatching
@@ -17,27 +15,21 @@ from svops_plugin.domain.notifications import NOTIFICATION_TYPES
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.infrastructure.airflow.fernet import FernetCipher
 from svops_plugin.infrastructure.notifications import sender
-from svops_plugin.infrastructure.notifications.guard import Reach
 from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.live import eventually
 from tests.integration.receivers import (
-    LOOPBACK,
     Answer,
     Hit,
     Mailbox,
     Office,
     Receiver,
+    happen,
     mailbox,
     receiver,
 )
 
 __all__ = ["mailbox", "receiver"]
 SECRET_PATH = "/services/T0SECRET/B0SECRET"  # noqa: S105  # of nothing
-
-
-@pytest.fixture
-def office(engine: Engine) -> Office:
-    return Office(Desk(engine))
 
 
 @pytest.fixture
@@ -63,15 +55,6 @@ def fail(desk: Desk, name: str) -> Execution:
     desk.begin(execution, 1)
     desk.controller.fail(execution.controller_run_id, cause(CHAIN[0], "no such <b>file</b>"), 1)
     return execution
-
-
-def happen(office: Office, *types: str) -> list[int]:
-    data = {"dag_id": "d", "dag_run_id": "r", "component": "c", "message": "m"}
-    events = [Event(type=kind, actor="tests", data=data) for kind in types]
-    with office.desk.transactions() as uow:
-        for event in events:
-            uow.record(event)
-    return [event.id for event in events]
 
 
 class TestChains:
@@ -345,72 +328,6 @@ class TestTrouble:
             office.settled("chat")
         assert office.standing("chat")[0][1] == "delivered"
         assert b"SVOps has a problem" in receiver.hits[0].body
-
-
-class TestPrivateTargets:
-    def test_a_redirect_to_a_private_address(self, office: Office, receiver: Receiver) -> None:
-        secret = Receiver()
-        redirect = Answer(302, {"Location": secret.url("/secret")})
-        receiver.answer = lambda _: redirect
-        office.tell("hook", "webhook", receiver.url(), "system_error")
-        with office.open():
-            happen(office, "system.error")
-            eventually(lambda: office.attempts("hook"), "an attempt")
-        assert "redirects are not followed" in (office.deliveries("hook")[0].last_error or "")
-        assert secret.hits == []
-        secret.close()
-
-    @pytest.mark.parametrize("channel", ["webhook", "mattermost", "email"])
-    def test_a_network_that_is_allowed_no_more(
-        self, office: Office, receiver: Receiver, mailbox: Mailbox, channel: str
-    ) -> None:
-        """As after a change of the setting, or where a name has another address than when it was checked."""
-        urls = {
-            "webhook": receiver.url(),
-            "mattermost": f"mmost://127.0.0.1:{receiver.port}/{'a' * 26}",
-            "email": mailbox.url,
-        }
-        office.tell("hook", channel, urls[channel], "system_error")
-        office.reach = Reach()
-        with office.open():
-            happen(office, "system.error")
-            office.settled("hook")
-        assert office.standing("hook") == [("system.error", "failed", 1)]
-        assert "127.0.0.1 is not public" in (office.deliveries("hook")[0].last_error or "")
-        assert receiver.hits == []
-        assert mailbox.mails == []
-
-    def test_apprise_follows_no_redirect_out_of_reach(self, office: Office, receiver: Receiver) -> None:
-        receiver.answer = lambda _: Answer(307, {"Location": "http://[::1]:9/secret"})
-        office.reach = Reach(LOOPBACK)
-        office.tell("chat", "mattermost", f"mmost://127.0.0.1:{receiver.port}/{'a' * 26}", "system_error")
-        with office.open():
-            happen(office, "system.error")
-            office.settled("chat")
-        assert "::1 is not public" in (office.deliveries("chat")[0].last_error or "")
-
-
-def test_addresses_and_secrets_are_in_no_log_event_or_repr(
-    office: Office, receiver: Receiver, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.DEBUG)
-    receiver.answer = lambda hit: Answer(500 if len(receiver.at(hit.path)) < 2 else 200)
-    hook = office.tell("hook", "webhook", receiver.url(SECRET_PATH), "system_error")
-    chat = office.tell(
-        "chat", "mattermost", f"mmost://127.0.0.1:{receiver.port}/{'s3cret' * 5}", "system_error"
-    )
-    with office.open():
-        happen(office, "system.error")
-        office.settled("hook", "chat")
-    logged = "\n".join(f"{record.getMessage()} {record.exc_text or ''}" for record in caplog.records)
-    shown = [logged, repr([hook, chat]), *(str(event.data) for event in office.desk.events())]
-    shown += [str(one.last_error) for name in ("hook", "chat") for one in office.deliveries(name)]
-    for words in shown:
-        assert "SECRET" not in words
-        assert "s3cret" not in words
-        assert "whsec_" not in words
-    assert hook.sealed_url is not None
-    assert "SECRET" not in hook.sealed_url
 
 
 def test_two_dispatchers_send_once(office: Office, receiver: Receiver) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.estimates import NEWEST, Estimate, Wanted, estimates
 from svops_plugin.domain.entities import Task
@@ -16,11 +15,6 @@ from tests.integration.desk import CHAIN, Desk
 from tests.integration.support import counted
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 def completed(desk: Desk, task: Task, *seconds: float, gap: float = 1, day: int = 0) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.domain.entities import Execution, utcnow
@@ -17,11 +16,6 @@ from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import a_task, at_once
 
 RUNNING = ("running", "running", ["queued", "queued", "queued"])
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 class TestExecute:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.event_ports import HubRow
 from svops_plugin.application.meter import LEASE, Meter
@@ -31,11 +30,6 @@ class Told(list[tuple[str, float, dict[str, str]]]):
 
     def last(self, name: str) -> float:
         return [value for told, value, _ in self if told == name][-1]
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 @pytest.fixture

@@ -7,28 +7,13 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.domain.entities import Execution, Json
-from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import counted
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
-
-
-def settle(desk: Desk) -> None:
-    """Tick until there is nothing left to do."""
-    for _ in range(5):
-        if not desk.monitor.tick():
-            return
-    raise AssertionError("The monitor finds something to do each time.")
 
 
 class TestCost:
@@ -86,7 +71,7 @@ class TestFollowing:
         types = [event.type for event in desk.events() if event.type.startswith("workflow.")]
         assert types.count("workflow.started") == 2
         assert types.count("workflow.completed") == 1
-        settle(desk)
+        desk.settle()
 
     def test_the_whole_chain_without_a_single_callback(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
@@ -97,7 +82,7 @@ class TestFollowing:
         desk.set_controller(execution, "success")
         desk.monitor.tick()
         assert desk.standing(execution) == ("completed", "completed", ["success"] * 3)
-        settle(desk)
+        desk.settle()
 
     def test_how_many_tasks_there_are_is_known_from_the_first_look(self, desk: Desk) -> None:
         """Also of a run that the next step has ended before the monitor saw it."""
@@ -110,7 +95,7 @@ class TestFollowing:
         desk.monitor.tick()
         progress = [(run.progress_done, run.progress_total) for run in desk.runs(execution)]
         assert progress == [(5, 5), (0, 4), (0, 3)]
-        settle(desk)
+        desk.settle()
 
     def test_a_run_whose_task_instances_are_not_made_yet_keeps_what_is_known(self, desk: Desk) -> None:
         desk.airflow.tasks = dict.fromkeys(CHAIN, 5)
@@ -157,7 +142,7 @@ class TestEnds:
         error = desk.execution(execution.id).error
         assert error is not None
         assert error["dag_id"] == "train"
-        settle(desk)
+        desk.settle()
 
     def test_a_cause_the_pipeline_wrote_is_kept(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
@@ -256,20 +241,20 @@ class TestPaused:
         desk.airflow.set("prepare", execution.step_run_id(1), "queued")
         desk.airflow.paused = {"prepare"}
         before = desk.last_event()
-        settle(desk)
+        desk.settle()
         words = "waiting: prepare is paused; unpause it in Airflow"
         assert self.messages(desk, execution) == [words, "", ""]
         (event,) = desk.events(before)
         assert (event.type, event.data["progress"]["message"]) == ("workflow.progress", words)
         desk.airflow.paused = set()
-        settle(desk)
+        desk.settle()
         assert self.messages(desk, execution) == ["", "", ""]
         assert desk.standing(execution) == ("running", "running", ["queued"] * 3)
 
     def test_a_paused_controller(self, desk: Desk) -> None:
         execution = desk.execute(desk.new_task())
         desk.airflow.paused = {CONTROLLER}
-        settle(desk)
+        desk.settle()
         assert {message.split(";")[0] for message in self.messages(desk, execution)} == {
             f"waiting: {CONTROLLER} is paused"
         }
@@ -278,7 +263,7 @@ class TestPaused:
         execution = desk.execute(desk.new_task())
         desk.set_controller(execution, "running")
         desk.tracker(desk.begin(execution, 1)).progress(1, 1, "fold")
-        settle(desk)
+        desk.settle()
         assert self.messages(desk, execution)[0] == "fold (1/1)"
 
 
@@ -298,20 +283,20 @@ class TestCauses:
 
     def test_where_the_report_names_no_task(self, desk: Desk) -> None:
         execution = self.failed(desk, cause("prepare", "prepare ended as failed.", None))
-        settle(desk)
+        desk.settle()
         assert desk.execution(execution.id).error == desk.runs(execution)[0].error == self.CAUSE
 
     def test_the_end_of_the_log_where_it_does(self, desk: Desk) -> None:
         known = cause("prepare", "the first cause", "the_task")
         execution = self.failed(desk, known)
-        settle(desk)
+        desk.settle()
         assert desk.execution(execution.id).error == {**known, "log_tail": ["line 1", "line 2"]}
         assert desk.runs(execution)[0].error == {**known, "log_tail": ["line 1", "line 2"]}
 
     def test_where_no_log_can_be_read(self, desk: Desk) -> None:
         execution = self.failed(desk, cause("prepare", "failed", None))
         desk.airflow.errors.clear()
-        settle(desk)
+        desk.settle()
         assert (desk.execution(execution.id).error or {})["message"] == "failed"
 
 
@@ -326,7 +311,7 @@ class TestStrays:
         desk.controller.fail(execution.run_name, cause(CHAIN[position - 1], "lost", None))
         desk.monitor.tick()
         assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
-        settle(desk)
+        desk.settle()
 
 
 class TestDefects:
@@ -348,78 +333,3 @@ class TestDefects:
         monitor.tick()
         assert desk.standing(good)[:2] == ("failed", "failed")
         assert f"Execution {bad.id} could not be repaired" in caplog.text
-
-
-class TestTriggers:
-    def lost(self, desk: Desk, monkeypatch: pytest.MonkeyPatch, name: str = "train") -> Execution:
-        """Return an execution whose process died between claim and trigger."""
-
-        class Killed(BaseException):
-            pass
-
-        def die(*_: Any) -> None:
-            raise Killed
-
-        task = desk.new_task(name)
-        with monkeypatch.context() as patched:
-            patched.setattr(desk.airflow, "trigger", die)
-            with pytest.raises(Killed):
-                desk.execute(task)
-        return desk.execution(desk.task(task).last_execution_id or 0)
-
-    def test_a_lost_trigger_is_made_up_for_under_the_same_run_id(
-        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        execution = self.lost(desk, monkeypatch)
-        assert (execution.triggered_at, desk.airflow.runs) == (None, {})
-        desk.age(execution, seconds=60)
-        desk.monitor.tick()
-        assert list(desk.airflow.runs) == [(CONTROLLER, execution.run_name)]
-        assert desk.airflow.runs[CONTROLLER, execution.run_name].conf["execution_id"] == execution.id
-        assert desk.execution(execution.id).triggered_at is not None
-        assert desk.standing(execution)[0] == "running"
-        settle(desk)
-
-    def test_whoever_claimed_gets_time_to_trigger(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.lost(desk, monkeypatch)
-        assert desk.monitor.tick() == []
-        assert desk.airflow.runs == {}
-
-    def test_a_trigger_that_arrived_but_was_not_noted(
-        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        execution = self.lost(desk, monkeypatch)
-        conf = {"task_id": execution.task_id, "execution_id": execution.id}
-        desk.airflow.trigger(CONTROLLER, execution.run_name, conf, "")
-        desk.monitor.tick()
-        assert desk.execution(execution.id).triggered_at is not None
-        assert desk.standing(execution)[0] == "running"
-
-    def test_airflow_stays_down(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        execution = self.lost(desk, monkeypatch)
-        desk.age(execution, seconds=60)
-        desk.airflow.down = True
-        with pytest.raises(Unavailable):
-            desk.monitor.tick()
-        assert desk.standing(execution) == ("running", "running", ["queued"] * 3)
-        desk.airflow.down = False
-        desk.monitor.tick()
-        assert list(desk.airflow.runs) == [(CONTROLLER, execution.run_name)]
-
-    def test_one_that_airflow_refuses_keeps_no_other_waiting(
-        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        bad, good = self.lost(desk, monkeypatch, "bad"), self.lost(desk, monkeypatch, "good")
-        for execution in (bad, good):
-            desk.age(execution, seconds=60)
-        trigger = desk.airflow.trigger
-
-        def refuse(dag_id: str, run_id: str, *rest: Any) -> None:
-            if run_id == bad.run_name:
-                raise Conflict("Airflow refused to run it.")
-            trigger(dag_id, run_id, *rest)
-
-        monkeypatch.setattr(desk.airflow, "trigger", refuse)
-        desk.monitor.tick()
-        assert desk.standing(bad)[:2] == ("failed", "failed")
-        assert list(desk.airflow.runs) == [(CONTROLLER, good.run_name)]

@@ -7,17 +7,11 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.domain.errors import Unavailable
 from tests.integration.desk import Desk
 from tests.integration.support import MemoryAirflow
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 class TestRaces:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.results import CONFUSION_MATRIX, Comparison
 from svops_plugin.domain.entities import Execution, Task
@@ -19,11 +18,6 @@ from tests.integration.desk import Desk, cause
 from tests.integration.support import counted
 
 MATRIX = {"labels": ["a", "b"], "matrix": [[3, 1], [0, 4]]}
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.controller import Step
 from svops_plugin.application.executions import CONTROLLER, Once, Standing
@@ -19,11 +18,6 @@ from tests.integration.desk import Desk, cause
 from tests.integration.support import at_once
 
 EVE = Actor(66, "eve", frozenset({"User"}))
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 def retry(desk: Desk, task: Task, **values: object) -> Execution:

@@ -5,18 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from sqlalchemy.engine import Engine
 
 from svops_plugin.application.tracking import RunTracker
 from svops_plugin.domain.errors import Conflict, NotFound
 from tests.integration.desk import Desk, cause
 
 RUNNING = ("running", "running", ["queued", "queued", "queued"])
-
-
-@pytest.fixture
-def desk(engine: Engine) -> Desk:
-    return Desk(engine)
 
 
 class TestTracking:

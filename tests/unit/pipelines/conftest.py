@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from svops_plugin.pipelines.errors import DataError
+from svops_plugin.pipelines.readers import reader_for
 from svops_plugin.pipelines.run import PipelineRun
 from svops_plugin.pipelines.samples import SampleDataset, create
 from svops_plugin.pipelines.steps import STEPS, run_step
@@ -120,3 +122,36 @@ def chain() -> Callable[..., dict[str, Any]]:
         raise AssertionError(f"no step {until}")
 
     return run_all
+
+
+@pytest.fixture
+def read(make_run):
+    def read_dataset(dataset, **options):
+        run = make_run(dataset, **options)
+        return reader_for(dataset.data_type).read(run.dataset, run.configuration)
+
+    return read_dataset
+
+
+@pytest.fixture
+def problems(read):
+    """Return a function that reads a dataset which must be refused, and returns why."""
+
+    def refused(dataset) -> list[str]:
+        with pytest.raises(DataError) as caught:
+            read(dataset)
+        return caught.value.problems
+
+    return refused
+
+
+@pytest.fixture
+def rewrite_csv():
+    """Return a function that lets a change be made to the rows of a CSV file."""
+
+    def rewrite(path: Path, change) -> None:
+        rows = [line.split(",") for line in path.read_text().splitlines()]
+        change(rows)
+        path.write_text("\n".join(",".join(row) for row in rows) + "\n")
+
+    return rewrite

@@ -1,53 +1,21 @@
+"""Reading datasets: what every type has in common, and sets of descriptors."""
+
 from __future__ import annotations
 
 import io
 import os
-import struct
 import zipfile
-import zlib
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from svops_plugin.pipelines import files, frames
+from svops_plugin.pipelines import files
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.files import TooManyFiles
 from svops_plugin.pipelines.readers import check, reader_for
 
 TYPES = ("Vector", "Surf", "Jetson")
-
-
-@pytest.fixture
-def read(make_run):
-    def read_dataset(dataset, **options):
-        run = make_run(dataset, **options)
-        return reader_for(dataset.data_type).read(run.dataset, run.configuration)
-
-    return read_dataset
-
-
-@pytest.fixture
-def problems(read):
-    """Return a function that reads a dataset which must be refused, and returns why."""
-
-    def refused(dataset) -> list[str]:
-        with pytest.raises(DataError) as caught:
-            read(dataset)
-        return caught.value.problems
-
-    return refused
-
-
-def rewrite_csv(path: Path, change) -> None:
-    rows = [line.split(",") for line in path.read_text().splitlines()]
-    change(rows)
-    path.write_text("\n".join(",".join(row) for row in rows) + "\n")
-
-
-# What every type has in common
 
 
 @pytest.mark.parametrize("data_type", TYPES)
@@ -204,127 +172,6 @@ def test_too_much_is_refused_before_it_is_read(tiny, monkeypatch):
     assert "bytes; at most 1,000 are read" in reasons
 
 
-# Vector
-
-
-@pytest.mark.parametrize("cell", ["nan", "inf", "-inf", "1e200"])
-def test_vector_values_that_are_not_usable_are_named(tiny, problems, cell):
-    dataset = tiny("Vector")
-    rewrite_csv(dataset.path / "digits.csv", lambda rows: rows[3].__setitem__(2, cell))
-    (problem,) = problems(dataset)
-    assert problem.startswith("'digits.csv' sample 'digit-0002': 'pixel_0_1' is ")
-    assert "not a finite number of usable size" in problem
-
-
-def test_many_unusable_values_are_counted(tiny, problems):
-    dataset = tiny("Vector")
-
-    def spoil(rows):
-        rows[1][1:31] = ["nan"] * 30
-
-    rewrite_csv(dataset.path / "digits.csv", spoil)
-    assert len(problems(dataset)) == 21
-    assert problems(dataset)[-1] == "'digits.csv' has 10 more such values"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda rows: rows[3].pop(), "line 4: 64 values where 65 are expected"),
-        (lambda rows: rows[3].append("1"), "line 4: 66 values where 65 are expected"),
-        (lambda rows: rows[3].__setitem__(5, "x"), "line 4: could not convert string to float: 'x'"),
-        (lambda rows: rows[3].__setitem__(0, ""), "row 3: a sample's name has 1 to 250 characters"),
-        (lambda rows: rows.append(rows[3]), "sample 'digit-0002' stands in more than one row"),
-        (lambda rows: rows[0].__setitem__(0, "id"), "has no column 'sample'"),
-        (lambda rows: rows[0].__setitem__(1, "label"), "has a column 'label'"),
-        (lambda rows: rows[0].__setitem__(1, "pixel_0_1"), "two columns of the same name"),
-        (lambda rows: rows.__delitem__(slice(1, None)), "has no rows"),
-        (lambda rows: [row.__delitem__(slice(1, None)) for row in rows], "has no columns of features"),
-    ],
-)
-def test_bad_tables_are_named(tiny, problems, change, message):
-    dataset = tiny("Vector")
-    rewrite_csv(dataset.path / "digits.csv", change)
-    assert any(message in problem for problem in problems(dataset))
-
-
-def test_tables_must_have_the_same_columns(tiny, problems):
-    dataset = tiny("Vector")
-    (dataset.path / "more.csv").write_text("sample,pixel_0_0,other\nx,1,2\n")
-    (problem,) = problems(dataset)
-    assert problem.startswith("'more.csv' has other columns than the files before it: other, pixel_")
-
-
-def test_tables_in_several_files_and_formats_are_one(tiny, read):
-    dataset = tiny("Vector")
-    whole = read(dataset)
-    (dataset.path / "digits.csv").unlink()
-    np.savez(dataset.path / "a.npz", sample=whole.samples[30:], features=whole.values[30:])
-    np.savez(dataset.path / "b.npz", sample=whole.samples[:30], features=whole.values[:30].astype(np.int16))
-    parts = read(dataset)
-    assert parts.samples.tolist() == whole.samples.tolist()
-    assert np.array_equal(parts.values, whole.values)
-
-
-def test_one_file_may_be_the_dataset_if_it_has_a_gt_path(tiny, read):
-    dataset = tiny("Vector")
-    dataset.path = dataset.path / "digits.csv"
-    assert len(read(dataset).samples) == 60
-    assert check(dataset.path, dataset.gt_path, "Vector") == []
-    assert "needs a gt_path" in check(dataset.path, None, "Vector")[0]
-    assert (
-        "a folder or a file ending in .csv" in check(dataset.gt_path.with_suffix(".txt"), None, "Vector")[0]
-    )
-
-
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"features": np.ones((2, 2))}, "lacks the array 'sample'; it holds ['features']"),
-        ({"sample": np.array(["a", "b"]), "features": np.ones(2)}, "must be (2, columns) numbers"),
-        ({"sample": np.array(["a"]), "features": np.ones((2, 2))}, "must be (1, columns) numbers"),
-        ({"sample": np.array([["a"]]), "features": np.ones((1, 2))}, "one text or whole number per row"),
-        ({"sample": np.array(["a"]), "features": np.array([["x"]])}, "numbers, not (1, 1) of <U1"),
-        ({"sample": np.array(["a"], object), "features": np.ones((1, 2))}, "allow_pickle=False"),
-    ],
-)
-def test_bad_npz_tables_are_named(tiny, problems, arrays, message):
-    dataset = tiny("Vector")
-    np.savez(dataset.path / "digits.npz", **arrays)
-    (dataset.path / "digits.csv").unlink()
-    (problem,) = problems(dataset)
-    assert problem.startswith("'digits.npz' ")
-    assert message in problem
-
-
-@pytest.mark.skipif(find_spec("pyarrow") is not None, reason="pyarrow is installed, so Parquet can be read")
-def test_parquet_without_pyarrow_says_what_to_do(tiny, problems):
-    dataset = tiny("Vector")
-    (dataset.path / "digits.csv").rename(dataset.path / "digits.parquet")
-    assert problems(dataset) == [
-        "'digits.parquet' is a Parquet file; install pyarrow to read it, or save it as CSV or NPZ"
-    ]
-
-
-def test_parquet_is_read_like_csv(tiny, read, problems):
-    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is not installed, so Parquet cannot be read")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    dataset = tiny("Vector")
-    whole = read(dataset)
-    (dataset.path / "digits.csv").unlink()
-    columns = {f"pixel_{row}_{column}": whole.values[:, row * 8 + column] for row, column in np.ndindex(8, 8)}
-    table = pyarrow.table({"sample": whole.samples.tolist(), **columns})
-    parquet.write_table(table, dataset.path / "digits.parquet")
-    assert np.array_equal(read(dataset).values, whole.values)
-    parquet.write_table(table.append_column("note", [["x"] * 60]), dataset.path / "digits.parquet")
-    assert "does not hold numbers" in problems(dataset)[0]
-    (dataset.path / "digits.parquet").write_bytes(b"PAR1 not really")
-    assert "'digits.parquet'" in problems(dataset)[0]
-
-
-# Surf
-
-
 def sound() -> dict[str, np.ndarray]:
     return {
         "descriptors": np.ones((3, 64), np.float32),
@@ -430,116 +277,6 @@ def test_an_npz_bomb_is_not_unpacked(tiny, problems, monkeypatch):
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 100_000)
     np.savez_compressed(dataset.path / "digit-0004.npz", descriptors=np.zeros((1000, 64)))
     assert problems(dataset) == ["'digit-0004.npz' unpacks to more than 100,000 bytes"]
-
-
-# Jetson
-
-
-def truncated(content: bytes) -> bytes:
-    return content[: len(content) // 2]
-
-
-def bomb(_: bytes) -> bytes:
-    """A PNG file that claims 20,000 x 20,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        body = kind + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
-
-
-def gif(content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(content)).save(buffer, format="GIF")
-    return buffer.getvalue()
-
-
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"not an image", truncated, bomb, gif])
-def test_unreadable_images_are_named(tiny, problems, damage):
-    dataset = tiny("Jetson")
-    for name in ("digit-0003.png", "digit-0005.png"):
-        path = dataset.path / name
-        path.write_bytes(damage(path.read_bytes()))
-    reasons = problems(dataset)
-    assert [reason.split(" is ")[0] for reason in reasons] == ["'digit-0003.png'", "'digit-0005.png'"]
-    assert all("is not a readable image: " in reason for reason in reasons)
-
-
-def test_images_with_too_many_pixels_are_named(tiny, problems, monkeypatch):
-    monkeypatch.setattr(frames, "MAX_PIXELS", 64 * 64 - 1)
-    assert "it has 64 x 64 pixels; 4,095 are the limit" in problems(tiny("Jetson"))[0]
-
-
-def test_frames_of_any_size_mode_and_format_are_brought_to_one(tiny, read):
-    dataset = tiny("Jetson")
-    labels = dataset.labels()
-    ramp = np.linspace(0, 65535, 50 * 70).reshape(50, 70).astype(np.uint16)
-    made = {
-        "colour.jpg": Image.new("RGB", (90, 40), (255, 0, 0)),
-        "clear.png": Image.new("RGBA", (10, 10), (0, 0, 0, 0)),
-        "palette.png": Image.new("P", (33, 21)),
-        "deep.png": Image.fromarray(ramp),
-    }
-    for name, image in made.items():
-        image.save(dataset.path / name)
-    dataset.write_labels([*labels, *((name, "0") for name in made)])
-    recording = read(dataset)
-    assert recording.values.shape == (64, 16, 16)
-    assert recording.values.dtype == np.uint8
-    deep = recording.values[recording.samples.tolist().index("deep.png")]
-    assert deep[0].mean() < 16
-    assert deep[-1].mean() > 240
-
-
-def test_frames_stand_upright(tmp_path):
-    image = Image.new("L", (16, 16))
-    image.paste(255, (0, 0, 16, 8))
-    exif = Image.Exif()
-    exif[0x0112] = 3
-    image.save(tmp_path / "turned.png", exif=exif)
-    assert frames.read_grey(tmp_path / "turned.png", 16)[0].max() == 0
-
-
-# Pictures and fingerprints
-
-
-@pytest.mark.parametrize("data_type", TYPES)
-def test_there_is_a_picture_of_each_sample(tiny, make_run, data_type):
-    run = make_run(tiny(data_type))
-    reader = reader_for(data_type)
-    names = reader.read(run.dataset, run.configuration).samples.tolist()
-    one, other = reader.pictures(run.dataset, [names[7], names[2]])
-    assert min(one.size) >= 64
-    assert len(set(one.convert("L").tobytes())) > 4
-    assert one.tobytes() != other.tobytes()
-    assert reader.pictures(run.dataset, [names[2]])[0].tobytes() == other.tobytes()
-
-
-@pytest.mark.parametrize("data_type", TYPES)
-def test_a_sample_that_has_gone_is_named(tiny, make_run, data_type):
-    run = make_run(tiny(data_type))
-    with pytest.raises(DataError, match="'ghost' is no longer there"):
-        reader_for(data_type).pictures(run.dataset, ["ghost"])
-
-
-def test_pictures_of_tables_that_are_no_square(tiny, make_run):
-    dataset = tiny("Vector")
-    rewrite_csv(dataset.path / "digits.csv", lambda rows: [row.__delitem__(slice(6, None)) for row in rows])
-    run = make_run(dataset)
-    (picture,) = reader_for("Vector").pictures(run.dataset, ["digit-0001"])
-    assert picture.width == picture.height
-
-
-def test_descriptors_without_keypoints_have_a_picture(tiny, make_run):
-    dataset = tiny("Surf")
-    values = np.random.RandomState(0).rand(5, 64)
-    np.savez(dataset.path / "digit-0000.npz", descriptors=values)
-    run = make_run(dataset)
-    (picture,) = reader_for("Surf").pictures(run.dataset, ["digit-0000.npz"])
-    assert len(set(picture.tobytes())) > 8
 
 
 def digest(dataset) -> str:

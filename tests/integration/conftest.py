@@ -1,0 +1,19 @@
+"""What moves executions and notifications, each on a database of its own."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.engine import Engine
+
+from tests.integration.desk import Desk
+from tests.integration.receivers import Office
+
+
+@pytest.fixture
+def desk(engine: Engine) -> Desk:
+    return Desk(engine)
+
+
+@pytest.fixture
+def office(engine: Engine) -> Office:
+    return Office(Desk(engine))
