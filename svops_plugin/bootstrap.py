@@ -204,7 +204,7 @@ class Services:
     @cached_property
     def users(self) -> UserService:
         """Keeping users, where the auth manager lets others do that."""
-        directory = FabUsers(host().security_manager, host().forget_user)
+        directory = FabUsers(host().security_manager, host().forget_users)
         return UserService(self.transactions, directory, may_register=self.settings.allow_registration)
 
     def sync_roles(self, _stop: threading.Event) -> None:
@@ -293,7 +293,7 @@ class Services:
             cipher=FernetCipher(),
             signatures=WebhookSignatures(),
             accounts=self.accounts,
-            forget_user=host().forget_user,
+            forget_users=host().forget_users,
             executions=self.executions,
             datasets=self.datasets,
         )

@@ -73,7 +73,7 @@ def load() -> Settings:
         return found
 
     def flag(key: str) -> bool:
-        found = FLAGS.get(text(key, "False").lower())
+        found = FLAGS.get(text(key, "False").lower().partition("#")[0].strip())
         if found is None:
             raise ConfigurationProblem(f"[svops] {key} has to be True or False, not {text(key)!r}.")
         return found

@@ -32,7 +32,7 @@ LoadDataset = Callable[[Json], Mapping[str, Any]]
 class InboundService:
     """The use case of receiving a message.
 
-    :param forget_user: lets a user be loaded anew, so that what they may do is what they may do now
+    :param forget_users: lets users be loaded anew, so that what they may do is what they may do now
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class InboundService:
         cipher: Cipher,
         signatures: Signatures,
         accounts: Accounts,
-        forget_user: Callable[[str], None],
+        forget_users: Callable[[], None],
         executions: ExecutionService,
         datasets: DatasetService,
     ) -> None:
@@ -50,7 +50,7 @@ class InboundService:
         self._cipher = cipher
         self._signatures = signatures
         self._accounts = accounts
-        self._forget_user = forget_user
+        self._forget_users = forget_users
         self._executions = executions
         self._datasets = datasets
 
@@ -123,8 +123,7 @@ class InboundService:
         :raises PermissionDenied: if there is no such user any more
         """
         claims = config.created_by_claims or {}
-        if "sub" in claims:
-            self._forget_user(str(claims["sub"]))
+        self._forget_users()
         account = self._accounts.by_claims(claims) if claims else None
         if account is None or not account.is_active:
             raise PermissionDenied(

@@ -43,6 +43,7 @@ STRAY_WINDOW = timedelta(seconds=60)
 LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.FAILED})
 WAITING = "waiting: "
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
+STOP_GRACE = timedelta(seconds=15)  # and the one that was asked for a stop to carry it out, and say who asked
 
 Known = Mapping[tuple[str, str], DagRunState]
 Totals = Mapping[str, int]
@@ -135,7 +136,8 @@ class Monitor:
         for run in by_execution.get(None, []):
             state = known.get((run.dag_id, run.dag_run_id))
             if run.stop_requested_at is not None:
-                yield f"{run.dag_id} {run.dag_run_id}", partial(self._stop_alone, run)
+                if utcnow() - run.stop_requested_at > STOP_GRACE:
+                    yield f"{run.dag_id} {run.dag_run_id}", partial(self._stop_alone, run)
             elif _run_differs(run, state) or (state is None and utcnow() - run.created_at > TRIGGER_GRACE):
                 yield f"{run.dag_id} {run.dag_run_id}", partial(self._repair_alone, run, state)
 

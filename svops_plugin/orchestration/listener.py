@@ -23,12 +23,13 @@ SERVICES = frozenset({"scheduler", "triggerer", "dag-processor"})  # the command
 
 
 @hookimpl
-def on_starting(component: Any) -> None:  # noqa: ARG001  # pluggy gives arguments by their names
+def on_starting(component: Any) -> None:
     """Prepare the process of a service of Airflow's.
 
-    Its command tells which it is: on 2.11 every task makes a job, too, and no job knows its type yet.
+    Its command tells which it is: on 2.11 every task makes a job, too, and no job knows its type yet. On 3.3
+    tasks say that they start as well, but make no job.
     """
-    if not SERVICES.isdisjoint(sys.argv[1:2]):
+    if type(component).__name__ == "Job" and not SERVICES.isdisjoint(sys.argv[1:2]):
         _prepare()
 
 

@@ -21,12 +21,28 @@ class TestStop:
         return run
 
     def interrupted(self, desk: Desk) -> WorkflowRun:
-        """Return a run whose stop was asked for, and which Airflow was not told of."""
+        """Return a run whose stop was asked for a while ago, and which Airflow was not told of."""
         run = self.running(desk)
         desk.airflow.down = True
         assert desk.workflows.stop(OPERATOR, run.workflow_id, run.id).status == "running"
         desk.airflow.down = False
+        desk.age_stop(run, seconds=60)
         return run
+
+    def test_the_monitor_leaves_it_to_who_was_asked(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run, stop = self.running(desk), desk.airflow.stop
+
+        def slow(dag_id: str, run_id: str) -> bool:
+            stopped = stop(dag_id, run_id)
+            desk.monitor.tick()
+            return stopped
+
+        monkeypatch.setattr(desk.airflow, "stop", slow)
+        desk.workflows.stop(OPERATOR, run.workflow_id, run.id)
+        told = desk.events()[-1]
+        assert (told.type, told.actor) == ("workflow.stopped", "operator")
 
     def test_what_has_succeeded_unnoticed_stays_so(self, desk: Desk) -> None:
         run = self.running(desk)

@@ -52,6 +52,15 @@ def test_a_task_and_a_worker_do_not(
     assert rehearsals == []
 
 
+def test_a_task_that_says_so_in_a_spawned_process_does_not(
+    rehearsals: list[Services], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the task SDK of 3.3 does; a process that multiprocessing spawns has its parent's arguments."""
+    monkeypatch.setattr(sys, "argv", ["airflow", "scheduler"])
+    listener.on_starting(component=object())
+    assert rehearsals == []
+
+
 def test_a_service_starts_whatever_fails(
     rehearsals: list[Services], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

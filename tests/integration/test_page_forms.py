@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import httpx
 import pytest
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from tests.hosts import hosting
 from tests.integration.browser import Desk, api, dataset, keep, serve, server, sit_down
-from tests.integration.live import a_workflow, eventually
 
 __all__ = ["api", "dataset", "serve", "server", "sit_down"]
 
 # Sessions are known to Airflow's own server only, not to the one that stands in for another host's.
 pytestmark = pytest.mark.parametrize("serve", hosting().SOCKETS[:1], indirect=True)
-MANY = 10_000
-MARKUP = "<img src=x onerror=alert(1)>"
-LONG = MARKUP + "long" * 43  # 200 characters
-CUT = """
-    window.cut = true;
-    const Uncut = WebSocket;
-    window.WebSocket = function (url) {
-        if (!window.cut) return new Uncut(url);
-        const refused = {};
-        setTimeout(() => refused.onclose({ code: 1006 }));
-        return refused;
-    };
-"""
-HALF = """
-    window.halves = 0;
-    const whole = window.fetch;
-    window.fetch = async (url, options) => {
-        const answer = await whole(url, options);
-        if (!window.half || !url.includes("/tasks?")) return answer;
-        window.halves += 1;
-        const { signal } = options;
-        const body = new ReadableStream({
-            start: (stream) => signal.addEventListener("abort", () => stream.error(signal.reason)),
-        });
-        return new Response(body, answer);
-    };
-"""
-WATCH = """() => {
-    window.touched = new Set();
-    new MutationObserver((changes) => changes.forEach(({ target }) => {
-        const row = (target.closest ? target : target.parentElement).closest("tr");
-        window.touched.add(row ? Number(row.dataset.task) : "the table");
-    })).observe(document.querySelector("tbody"), {
-        subtree: true, childList: true, characterData: true, attributes: true,
-    });
-}"""
 
 
 def test_a_form_tells_beside_each_field_and_loses_nothing(
@@ -127,35 +89,6 @@ def test_what_a_list_of_choices_lacks_stays(
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="after").wait_for()
     assert api.get(f"api/v1/tasks/{task_id}").json()["dataset"]["id"] == dataset
-
-
-def test_a_late_answer_does_not_replace_a_newer_one(sit_down: Callable[..., Desk]) -> None:
-    for dag_id in ("rest_dag", "rested_dag"):
-        a_workflow(dag_id)
-    desk = sit_down()
-    held: list[Route] = []
-
-    def hold(route: Route) -> None:
-        held.append(route)
-
-    desk.page.route(re.compile(r"q=rest_"), hold)
-    page = desk.open("workflows")
-    page.get_by_role("searchbox").fill("rest_")
-    eventually(lambda: page.title() and held, "the first question")
-    page.get_by_role("searchbox").fill("rested")
-    expect(page.locator("tbody tr")).to_have_count(1)
-    with page.expect_response(re.compile(r"q=rest_")) as late:
-        held[0].continue_()
-    late.value.finished()
-    expect(page.locator("tbody")).to_contain_text("rested_dag")
-
-
-def test_a_page_lives_on_when_the_database_was_set_back(sit_down: Callable[..., Desk]) -> None:
-    desk = sit_down()
-    later = {"items": [], "last_event_id": 999_999}
-    desk.page.route("**/tasks/standing?ids=1", lambda route: route.fulfill(json=later), times=1)
-    page = desk.open("board")
-    expect(page.locator("#sv-connection")).to_have_text("Live", timeout=30_000)
 
 
 def test_a_notification_is_made_and_its_secret_shown_once(

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import utcnow
@@ -18,7 +18,7 @@ from svops_plugin.presentation.views.pages import PAGES
 from svops_plugin.presentation.views.records import RECORDS
 from tests.hosts import hosting
 from tests.integration.browser import WIDER, Desk, api, dataset, keep, row, serve, server, sit_down
-from tests.integration.live import eventually
+from tests.integration.live import a_workflow, eventually
 
 __all__ = ["api", "dataset", "serve", "server", "sit_down"]
 
@@ -248,6 +248,36 @@ def test_executions_are_compared(
 
 def _first_run(started: dict[str, Any]) -> str:
     return str(started["workflow_runs"][0]["external_trigger_id"])
+
+
+def test_a_late_answer_does_not_replace_a_newer_one(sit_down: Callable[..., Desk]) -> None:
+    for dag_id in ("rest_dag", "rested_dag"):
+        a_workflow(dag_id)
+    desk = sit_down()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    desk.page.route(re.compile(r"q=rest_"), hold)
+    page = desk.open("workflows")
+    page.get_by_role("searchbox").fill("rest_")
+    eventually(lambda: page.title() and held, "the first question")
+    page.get_by_role("searchbox").fill("rested")
+    expect(page.locator("tbody tr")).to_have_count(1)
+    with page.expect_response(re.compile(r"q=rest_")) as late:
+        held[0].continue_()
+    late.value.finished()
+    page.evaluate("async () => (await fetch(location.href)).text()")  # the page has had the late one by now
+    expect(page.locator("tbody")).to_contain_text("rested_dag")
+
+
+def test_a_page_lives_on_when_the_database_was_set_back(sit_down: Callable[..., Desk]) -> None:
+    desk = sit_down()
+    later = {"items": [], "last_event_id": 999_999}
+    desk.page.route("**/tasks/standing?ids=1", lambda route: route.fulfill(json=later), times=1)
+    page = desk.open("board")
+    expect(page.locator("#sv-connection")).to_have_text("Live", timeout=30_000)
 
 
 def test_without_a_socket_it_polls_and_says_so(sit_down: Callable[..., Desk], api: httpx.Client) -> None:

@@ -13,7 +13,7 @@ from svops_plugin.settings import load
 def test_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__SVOPS__EXECUTION_TIMEOUT", "90.5")
     monkeypatch.setenv("AIRFLOW__SVOPS__EVENT_RETENTION_DAYS", "0")
-    monkeypatch.setenv("AIRFLOW__SVOPS__ALLOW_REGISTRATION", "True")
+    monkeypatch.setenv("AIRFLOW__SVOPS__ALLOW_REGISTRATION", "True  # for the pilot")
     monkeypatch.setenv("AIRFLOW__SVOPS__CHAIN", " a, b ,")
     settings = load()
     assert settings.execution_timeout == timedelta(seconds=90.5)

@@ -56,6 +56,16 @@ class TestUsers:
             assert found is not None
             assert found.id == 3
 
+    def test_a_name_is_of_who_has_it_now(self, transactions: Transactions) -> None:
+        before = self.identify(transactions, "5", "ann").id
+        with transactions() as uow:
+            uow.users.retire(before)
+        now = self.identify(transactions, "9", "ann").id
+        with transactions() as uow:
+            found = uow.users.named("ann")
+        assert found is not None
+        assert found.id == now != before
+
     @pytest.mark.parametrize("subject", ["5", "ann@example"])
     def test_many_at_once_are_the_same_user(self, transactions: Transactions, subject: str) -> None:
         ids = at_once(8, lambda _: self.identify(transactions, subject, "ann").id)

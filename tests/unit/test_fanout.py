@@ -7,12 +7,16 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
+
 from svops_plugin.application.event_ports import Message, Topic
+from svops_plugin.bootstrap import host
 from svops_plugin.domain.entities import Event
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.presentation.websocket import fanout as module
 from svops_plugin.presentation.websocket import protocol
 from svops_plugin.presentation.websocket.fanout import Connection
+from svops_plugin.presentation.websocket.protocol import Close
 from svops_plugin.presentation.websocket.starlette import AsgiLink, Frame, LoopFanout, frame
 
 VIEWER = Actor(7, "viewer", frozenset({"Viewer"}))
@@ -49,6 +53,12 @@ class Socket:
 async def _silence() -> Frame:
     await asyncio.Event().wait()
     return {}
+
+
+def changed(event_id: int, user_id: int) -> Message:
+    event = Event(type="user.updated", user_id=user_id)
+    event.id = event_id
+    return Message(event, str(event_id), str(event_id))
 
 
 async def deliver(fanout: LoopFanout, *event_ids: int) -> None:
@@ -138,3 +148,30 @@ def test_the_hub_does_not_wait_for_a_loop_that_has_stopped() -> None:
         await asyncio.wait_for(hub, 60)
 
     run(scenario)
+
+
+def test_who_has_changed_since_it_was_known_who_they_are_does_not_join(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forgotten: list[bool] = []
+    monkeypatch.setattr(host(), "forget_users", lambda: forgotten.append(True))
+
+    async def scenario(fanout: LoopFanout) -> None:
+        late, other = Socket(_swallow), Socket(_swallow)
+        other.connection.actor = Actor(8, "other", frozenset({"Viewer"}))
+        await asyncio.to_thread(fanout.deliver, [changed(5, 7)], 5)
+        assert forgotten == [True]
+        with pytest.raises(Close, match="account has changed"):
+            late.join(fanout)
+        other.join(fanout)
+        late.connection.known_at = fanout.position
+        late.join(fanout)
+        await asyncio.to_thread(fanout.deliver, [changed(6, 7)], 6)
+        assert late.connection.closing is not None
+        assert other.connection.closing is None
+
+    run(scenario)
+
+
+async def _swallow(_: Frame) -> None:
+    pass

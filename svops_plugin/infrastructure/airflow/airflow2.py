@@ -46,7 +46,7 @@ __all__ = [
     "attach",
     "child_state",
     "child_state_in_task",
-    "forget_user",
+    "forget_users",
     "has_dag_processor",
     "login_url",
     "pages_url",
@@ -386,7 +386,7 @@ def security_manager() -> Any:
     return manager.security_manager
 
 
-def forget_user(subject: str) -> None:
+def forget_users() -> None:
     """Do nothing: users are loaded at each request."""
 
 

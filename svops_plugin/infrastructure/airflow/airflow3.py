@@ -42,7 +42,7 @@ __all__ = [
     "attach",
     "child_state",
     "child_state_in_task",
-    "forget_user",
+    "forget_users",
     "has_dag_processor",
     "login_url",
     "pages_url",
@@ -250,11 +250,12 @@ def security_manager() -> Any:
     return manager.security_manager
 
 
-def forget_user(subject: str) -> None:
-    """Load a user anew at their next request, rather than when ``[fab] cache_ttl`` has passed."""
-    cache = getattr(_auth_manager(), "cache", None)  # SimpleAuthManager has none
-    if cache is not None:
-        cache.pop(int(subject), None)
+def forget_users() -> None:
+    """Load every user anew at their next request, rather than when ``[fab] cache_ttl`` has passed."""
+    manager = _auth_manager()
+    known = getattr(manager, "cache", None)  # SimpleAuthManager has none
+    if known is not None:
+        manager.cache = type(known)(known.maxsize, known.ttl)  # emptied, others may be in the middle of it
 
 
 def has_dag_processor() -> bool:

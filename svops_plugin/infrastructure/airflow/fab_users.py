@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from svops_plugin.application.ports import Account, Page, Query
-from svops_plugin.domain.entities import LARGEST_ID
+from svops_plugin.domain.entities import number_of
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, NotSupported
 from svops_plugin.domain.permissions import ADMIN
 from svops_plugin.infrastructure.airflow.common import describe_user, metadata_session
@@ -27,10 +27,10 @@ class FabUsers:
     """Users in Airflow's metadata database.
 
     :param security_manager: gives Flask-AppBuilder's, or refuses where there is another auth manager
-    :param forget: makes this process see the next change of a user at once
+    :param forget: makes this process see a user's change at once
     """
 
-    def __init__(self, security_manager: Callable[[], Any], forget: Callable[[str], None]) -> None:
+    def __init__(self, security_manager: Callable[[], Any], forget: Callable[[], None]) -> None:
         self._security_manager = security_manager
         self._forget = forget
 
@@ -94,7 +94,7 @@ class FabUsers:
             session.flush()
             _require_administrator(session, model, role)
             described = _describe(user)
-        self._forget(subject)
+        self._forget()
         return described
 
     def delete(self, subject: str) -> None:
@@ -108,7 +108,7 @@ class FabUsers:
             session.delete(user)
             session.flush()
             _require_administrator(session, model, role)
-        self._forget(subject)
+        self._forget()
 
     def has_password(self, subject: str, password: str) -> bool:
         """Tell whether it is the user's password."""
@@ -203,8 +203,7 @@ def _describe(user: Any) -> Account:
 
 
 def _number(subject: str) -> int:
-    number = int(subject) if subject.isascii() and subject.isdigit() else 0
-    return number if number <= LARGEST_ID else 0
+    return number_of(subject) or 0
 
 
 def _hashed(password: str) -> str:

@@ -39,8 +39,9 @@ class SqlUsers:
         return self.session.get(User, user_id) if 0 < user_id <= LARGEST_ID else None
 
     def named(self, username: str) -> User | None:
-        """Return the user with this name, if SVOps has met them."""
-        return self.session.scalars(select(User).where(tables.user.c.username == username)).first()
+        """Return the user with this name, if SVOps has met them; who had it before has an older id."""
+        found = select(User).where(tables.user.c.username == username).order_by(tables.user.c.id.desc())
+        return self.session.scalars(found).first()
 
     def retire(self, user_id: int) -> None:
         """Keep the id for good: SQLite gives a deleted user's to the next one."""

@@ -171,7 +171,7 @@ def _operation(rule: Rule, view: Any, operation: Operation) -> Json:
 def _parameters(rule: Rule, operation: Operation) -> Iterator[Json]:
     for name in sorted(rule.arguments, key=rule.rule.index):
         if name in PREFIXED_IDS:
-            schema: Json = {"type": "string", "pattern": f"^({PREFIXED_IDS[name]}_)?[0-9]{{1,9}}$"}
+            schema: Json = {"type": "string", "pattern": f"^({PREFIXED_IDS[name]}_)?[0-9]{{1,10}}$"}
         elif f"<int:{name}>" in rule.rule:
             schema = {"type": "integer", "minimum": 0, "maximum": LARGEST_ID}
         else:

@@ -11,10 +11,9 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, pre_load, validate
 
 from svops_plugin.application.ports import Page, Query
-from svops_plugin.domain.entities import LARGEST_ID
+from svops_plugin.domain.entities import LARGEST_ID, number_of
 
 MAX_LIMIT = 1000
-MAX_ID_DIGITS = 10
 MAX_DEPTH = 32
 MAX_KEY = 250
 SOMETIMES = {"x-sometimes": True}  # a field that not every answer has
@@ -105,9 +104,9 @@ class Ids(fields.String):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **kwargs: Any) -> Any:
         parts = super()._deserialize(value, attr, data, **kwargs).split(",")
-        if not all(part.isascii() and part.isdigit() and len(part) < MAX_ID_DIGITS for part in parts):
+        ids = [number_of(part) for part in parts]
+        if None in ids:
             raise ValidationError("Ids with commas between are expected, as in 1,2.")
-        ids = [int(part) for part in parts]
         if len(set(ids)) < len(ids):
             raise ValidationError("An id stands there twice.")
         if not self.least <= len(ids) <= self.most:

@@ -21,7 +21,16 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from svops_plugin.application.events import sees_addresses, unreadable_kinds, without_address
 from svops_plugin.bootstrap import raise_refusal, services
-from svops_plugin.domain.entities import LARGEST_ID, Dataset, DataType, Event, Execution, Task, WorkflowRun
+from svops_plugin.domain.entities import (
+    LARGEST_ID,
+    Dataset,
+    DataType,
+    Event,
+    Execution,
+    Task,
+    WorkflowRun,
+    number_of,
+)
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ExecutionStatus, RunStatus, TaskStatus
 from svops_plugin.presentation.rest.api import ROOT
@@ -92,8 +101,7 @@ class Search:
     def add(self, filters: Filters, datamodel: Any, text: str) -> None:
         """Narrow a list to what fits a text; nothing does that no row can have."""
         if self.is_number:
-            known = text.isascii() and text.isdigit() and int(text) <= LARGEST_ID
-            filters.add_filter(self.column, datamodel.FilterEqual, int(text) if known else 0)
+            filters.add_filter(self.column, datamodel.FilterEqual, number_of(text) or 0)
         elif self.choices:
             if text in self.choices:
                 filters.add_filter(self.column, datamodel.FilterEqual, text)

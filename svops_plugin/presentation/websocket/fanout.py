@@ -42,10 +42,12 @@ class Connection(Generic[F]):
     """The sending side of one socket, whose client is brought up to date before it joins.
 
     :param expires_at: when it has to end
+    :param known_at: the id up to which events had been handed on before it was known who asks
     """
 
-    def __init__(self, actor: Actor, expires_at: datetime | None, writer: Writer) -> None:
+    def __init__(self, actor: Actor, expires_at: datetime | None, writer: Writer, known_at: int = 0) -> None:
         self.actor = actor
+        self.known_at = known_at
         self.sees_addresses = sees_addresses(actor)
         self.expires_at = expires_at
         self.position = 0  # the id of the last event that the client was sent, or that was not for it
@@ -102,6 +104,7 @@ class Fanout(Generic[F]):
         self._topics: Topics[Connection[F]] = Topics()
         self._connections: dict[Connection[F], int] = {}
         self._open = self._sent = self._dropped = 0
+        self._changed: dict[int, int] = {}  # by user: the last event that told of a change
         self._beats = 0
         self._turns = itertools.count()
         self._stopped = threading.Event()
@@ -142,6 +145,8 @@ class Fanout(Generic[F]):
         with self._lock:
             if self._stopped.is_set():
                 raise _restarting()
+            if self._changed.get(connection.actor.user_id or 0, 0) > connection.known_at:
+                raise _changed()
             if position is not None and position < self.position:
                 return False
             if position is None:
@@ -197,19 +202,22 @@ class Fanout(Generic[F]):
         for connection in list(self._connections):
             connection.close(_restarting())
 
-    def _turn_out(self, user_id: int) -> None:
+    def _turn_out(self, user_id: int, event_id: int) -> None:
         """Let a user come in again as who they are now, if they still may."""
-        host().forget_user(str(user_id))  # this process may have kept who they were
-        for connection in list(self._connections):
+        host().forget_users()  # this process may have kept who they were
+        with self._lock:
+            self._changed[user_id] = event_id
+            present = list(self._connections)
+        for connection in present:
             if connection.actor.user_id == user_id:
-                connection.close(Close(protocol.UNAUTHENTICATED, "The account has changed; sign in again."))
+                connection.close(_changed())
 
     def _push(self, message: Message) -> list[Connection[F]]:
         """Put an event into the queues of those who get it, and return them."""
         event, text = message.event, self.frame(message.text)
         discreet = text if message.discreet is message.text else self.frame(message.discreet)
         if event.type in ACCOUNT_CHANGES and event.user_id is not None:
-            self._turn_out(event.user_id)
+            self._turn_out(event.user_id, event.id)
         with self._lock:
             followers = list(self._topics.followers(event))
             self.position = event.id
@@ -222,6 +230,10 @@ class Fanout(Generic[F]):
 
 def _is_dropped(connection: Connection[F]) -> bool:
     return connection.closing is not None and connection.closing.code == protocol.TOO_MUCH
+
+
+def _changed() -> Close:
+    return Close(protocol.UNAUTHENTICATED, "The account has changed; sign in again.")
 
 
 def _restarting() -> Close:

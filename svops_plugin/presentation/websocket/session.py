@@ -188,6 +188,7 @@ async def _begin(link: Link[F], fanout: Fanout[F], handshake: Handshake) -> Sess
     address = _topic(handshake.params)
     since = protocol.parse_since(handshake.query_string)
     token = await _token(link, handshake.request)
+    known_at = fanout.position
     actor, expires_at = await link.ask(partial(_identify, token))
     questions = UseCaseQuestions()
     require_topic(actor, address)
@@ -197,7 +198,7 @@ async def _begin(link: Link[F], fanout: Fanout[F], handshake: Handshake) -> Sess
         await link.ready(READY_SECONDS)
     except TimeoutError:
         raise Close(protocol.TRY_LATER, "Events cannot be read now.") from None
-    connection: Connection[F] = Connection(actor, expires_at, link)
+    connection: Connection[F] = Connection(actor, expires_at, link, known_at)
     if since is None:
         fanout.join(connection, address)
     else:

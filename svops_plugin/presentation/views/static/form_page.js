@@ -39,6 +39,7 @@ export function formPage({ title, crumb, groups, resource, id, version, gather, 
     const kept = sessionStorage.getItem(key);
     if (!kept) return;
     const { version: edited, values } = JSON.parse(kept);
+    if (!values) return forget(); // kept by another version of this page
     put(values);
     version = edited; // what was changed meanwhile is shown when this is saved
     const anew = h("button", { class: "sv-button sv-slim", type: "button", onclick: () => { forget(); location.reload(); } }, t("Start anew"));
