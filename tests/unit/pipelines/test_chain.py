@@ -134,11 +134,13 @@ def test_a_step_that_fails_leaves_nothing_half_written(tiny, make_run, chain, mo
     chain(run, until="transform_data")
     before = contents(run.output)
 
-    def full(*_: object) -> int:
+    def full(path: Path, content: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "replace", full)
+        patched.setattr(Path, "write_bytes", full)
         with pytest.raises(OSError, match="No space left"):
             run_step("data_processing_pipeline", "transform_data", run)
     assert contents(run.output) == before
