@@ -100,7 +100,8 @@ def test_bodies(*, desk: Desk, admin: Client, method: str, rule: str, schema: Sc
             refused = {name.split(".")[0] for name in problem(answer, 422)["errors"]}
             assert refused <= sent.keys()
             sent = {name: value for name, value in sent.items() if name not in refused}
-        assert answer.is_success or not sent, answer.text
+        nothing_left = not sent and answer.status_code == 409  # the row's own answer, where that needs more
+        assert answer.is_success or nothing_left, answer.text
         assert sent.keys() >= PLAIN.get(rule, set())
         if rule.endswith("/check"):
             continue  # tells what is wrong with it, and keeps nothing
@@ -125,9 +126,15 @@ def test_a_filter_finds_what_has_the_text_and_nothing_else(admin: Client, desk: 
 
 @pytest.mark.parametrize(("rule", "schema"), QUERIES, ids=rule_of)
 def test_every_filter(admin: Client, desk: Desk, rule: str, schema: Schema) -> None:
+    for made in ("/tasks/<int:task_id>/execute", "/notifications/configs"):  # a row of each kind
+        ok(desk.call(admin, "POST", made, ROUTES["POST", made], "user"), 201)
     listed = desk.call(admin, "GET", rule, ROUTES["GET", rule], "user")
+    assert "/artifacts/" in rule or ok(listed).get("items", True), "nothing to filter"
     for program in PROGRAMS:
         for name, value in with_text(schema, program):
             answer = admin.get(str(listed.request.url), params={name: value})
             assert answer.status_code in {200, 404, 422}, (name, answer.text)
+            if answer.status_code == 200:
+                told = answer.json()
+                assert told["errors"] if rule == "/datasets/check-path" else told["items"] == [], name
     assert admin.get(str(listed.request.url)).content == listed.content
