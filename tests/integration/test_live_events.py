@@ -41,6 +41,7 @@ class Follower(threading.Thread):
         self._token = token
         self._socket: ClientConnection | None = None
         self._done = threading.Event()
+        self.connections = 0
         self.seen: list[int] = []
         self.start()
 
@@ -55,18 +56,23 @@ class Follower(threading.Thread):
         headers = {"Authorization": f"Bearer {self._token}"}
         with connect(
             f"{self._address()}?since={since}", additional_headers=headers, compression=None, proxy=None
-        ) as self._socket:
-            for frame in self._socket:
+        ) as opened:
+            self.connections += 1
+            self._socket = opened
+            for frame in opened:
                 message = json.loads(frame)
                 assert message.get("type") != "resync"
                 if "id" in message:
                     self.seen.append(message["id"])
 
-    def cut(self) -> None:
-        """Lose the connection without a word."""
+    def cut(self) -> int:
+        """Lose the connection without a word, and return its number, from 1; 0 if there was none."""
+        number = self.connections
         if self._socket is not None:
             with suppress(OSError):
                 self._socket.socket.shutdown(2)
+                return number
+        return 0
 
     def stop(self) -> None:
         self._done.set()
@@ -190,7 +196,9 @@ def test_every_client_has_what_the_table_has(
                 postgresql.close("svops")
                 postgresql.open("svops")
             elif action.startswith("cut"):
-                world.followers[int(action[-1])].cut()
+                follower = world.followers[int(action[-1])]
+                lost = eventually(follower.cut, "a connection to cut")
+                eventually(lambda one=follower, lost=lost: one.connections > lost, "a new connection")
             world.wait_for(30)
         table = world.settle()
         for follower in world.followers:
