@@ -64,7 +64,9 @@ def _kill_tasks(stack: Stack) -> None:
     query = text("SELECT pid FROM task_instance WHERE state = 'running'")
     with stack.metadata.connect() as connection:
         pids: Sequence[int] = connection.scalars(query).all()
-    assert pids
+    killed = 0
     for pid in pids:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):  # it has ended since; those that are held have not
             os.kill(pid, signal.SIGKILL)
+            killed += 1
+    assert killed, f"none of the processes {pids} was left to kill"

@@ -13,6 +13,7 @@ import pytest
 
 from tests.chaos.report import Report
 from tests.chaos.stack import Stack, running
+from tests.hosts import hosting
 
 _report = pytest.StashKey[Report]()
 
@@ -21,6 +22,7 @@ _report = pytest.StashKey[Report]()
 def stack(request: pytest.FixtureRequest, report: Report) -> Iterator[Stack]:
     """A stack whose processes can be killed; if a test fails, its logs are kept.
 
+    Airflow's own processes may end by themselves when others are killed; the server may not.
     Its folder is not below pytest's, which another run of pytest may close to PostgreSQL's user meanwhile.
     """
     with (
@@ -28,10 +30,13 @@ def stack(request: pytest.FixtureRequest, report: Report) -> Iterator[Stack]:
         running(Path(folder).resolve() / "home") as stack,
     ):
         yield stack
-        if request.session.testsfailed:
+        report.revived = dict(stack.keeper.revived)
+        crashed = hosting().SERVER in report.revived
+        if request.session.testsfailed or crashed:
             report.logs = tempfile.mkdtemp(prefix="svops-chaos-logs-")
             for logs in (stack.home.logs, stack.home.airflow / "logs"):
                 shutil.copytree(logs, Path(report.logs) / logs.relative_to(stack.home.path))
+    assert not crashed, f"the server, which SVOps is in, has ended by itself: {report.revived}"
 
 
 @pytest.fixture(scope="session")

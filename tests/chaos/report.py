@@ -16,6 +16,7 @@ class Report:
     :param dying: from each six stops to the end of the last process
     :param slowest: the longest repair, and of what
     :param logs: where logs were kept
+    :param revived: how often each process had ended by itself, and was started again
     """
 
     seed: int
@@ -26,6 +27,7 @@ class Report:
     seconds: list[float] = field(default_factory=list)
     dying: list[float] = field(default_factory=list)
     logs: str = ""
+    revived: dict[str, int] = field(default_factory=dict)
     slowest: tuple[float, str] = (0.0, "")
 
     def add_kill(self, name: str, chains: int, seconds: list[float]) -> None:
@@ -45,4 +47,5 @@ class Report:
             "worst_seconds": round(max(self.seconds), 1) if self.seconds else None,
             "worst": self.slowest[1],
             "stops_worst_seconds": round(max(self.dying), 1) if self.dying else None,
+            "revived": self.revived,
         }

@@ -12,6 +12,7 @@ import secrets
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -86,11 +87,16 @@ class Keeper:
         }
         self._variables: dict[str, Mapping[str, str]] = {}
         self._running: dict[str, Process] = {}
-        self.revived = 0
+        self.revived: Counter[str] = Counter()  # how often what had ended by itself
 
     @property
     def names(self) -> list[str]:
         return list(self._commands)
+
+    @property
+    def running(self) -> list[str]:
+        """The names of those that were started and not killed since."""
+        return list(self._running)
 
     def start(self, name: str, variables: Mapping[str, str] | None = None) -> None:
         """Start a process, with these variables beside the stack's."""
@@ -122,7 +128,7 @@ class Keeper:
             if process.popen.poll() is not None:
                 self.kill(name)
                 self.start(name, self._variables[name])
-                self.revived += 1
+                self.revived[name] += 1
 
 
 @dataclass

@@ -20,13 +20,19 @@ NO_MONITOR = {"AIRFLOW__CORE__PLUGINS_FOLDER": str(Path(__file__).with_name("plu
 
 @contextmanager
 def altered(stack: Stack, *names: str, **variables: str) -> Iterator[None]:
-    """Run some processes with other variables."""
-    for changed in (variables, {}):
-        for name in names:
-            stack.keeper.kill(name)
-        stack.restart(*names, **changed)
-        if changed:
-            yield
+    """Run some processes with other variables, and then, whatever has become of them, as before."""
+    try:
+        replace(stack, *names, **variables)
+        yield
+    finally:
+        replace(stack, *names)
+
+
+def replace(stack: Stack, *names: str, **variables: str) -> None:
+    """Start some processes anew, whether they run or not."""
+    for name in set(names) & set(stack.keeper.running):
+        stack.keeper.kill(name)
+    stack.restart(*names, **variables)
 
 
 def run_states(stack: Stack, task_id: int) -> list[str]:
@@ -56,6 +62,7 @@ def test_all_ends_are_right_when_every_callback_is_lost(stack: Stack) -> None:
     with stack.svops.connect() as connection:
         query = "SELECT data FROM svops_event WHERE type = 'task.failed' AND task_id = ANY(:failing)"
         told: Sequence[Any] = connection.scalars(text(query), {"failing": failing}).all()
+    assert len(told) == len(failing)
     assert all(one["error"]["message"].startswith("DAG run ") for one in told), "a callback was heard"
 
 
