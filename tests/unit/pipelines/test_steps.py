@@ -8,7 +8,7 @@ import pytest
 
 from svops_plugin.pipelines.steps import _MODULES, STEPS, run_step
 
-HEAVY = ("numpy", "sklearn", "matplotlib", "PIL", "joblib", "airflow", "sqlalchemy")
+HEAVY = ("numpy", "pyarrow", "sklearn", "matplotlib", "PIL", "joblib", "airflow", "sqlalchemy")
 
 
 @pytest.mark.parametrize("module", ["configuration", "tracking", "steps", "run", "readers", "ini"])
