@@ -58,11 +58,11 @@ class Parameter:
             noun = "whole number" if self.kind is int else "number"
             limits = []
             if math.isfinite(self.low):
-                limits.append(f"{'above' if self.above_low else 'at least'} {self.low:g}")
+                limits.append(f"{'above' if self.above_low else 'at least'} {self.low:.12g}")
             if math.isfinite(self.high):
-                limits.append(f"at most {self.high:g}")
-            number = " ".join([noun, " and ".join(limits)]).strip()
-            options.insert(0, f"a list of 1 to 10 {number}" if self.many else f"a {number}")
+                limits.append(f"at most {self.high:.12g}")
+            number = f"a list of 1 to 10 {noun}s" if self.many else f"a {noun}"
+            options.insert(0, " ".join([number, " and ".join(limits)]).strip())
         return " or ".join(options)
 
 

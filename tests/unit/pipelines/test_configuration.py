@@ -99,6 +99,13 @@ def test_a_preset_is_never_looked_up_as_a_path():
         ({"max_samples": 3}, "max_samples", "at least 20"),
         ({"min_accuracy": 1.1}, "min_accuracy", "at most 1"),
         ({"folds": 3}, "folds", "known: cv_folds, estimator"),
+        ({"seed": 2**32}, "seed", "must be a whole number at least 0 and at most 4294967295, not"),
+        ({"max_samples": 10**8}, "max_samples", "at most 10000000 or null, not"),
+        (
+            {"estimator": "mlp", "params": {"hidden_layer_sizes": [0.5]}},
+            "params.hidden_layer_sizes",
+            "must be a list of 1 to 10 whole numbers at least 1 and at most 10000, not 0.5",
+        ),
     ],
 )
 def test_bad_custom_conf_names_the_field(conf, field, message):
