@@ -36,7 +36,11 @@ def some(source: DatasetSource, number: int) -> list[tuple[str, str, bool]]:
     labels = sorted(by_label)
     turns = zip_longest(*(by_label[label] for label in labels))
     shown = [(sample, label) for turn in turns for label, sample in zip(labels, turn, strict=True) if sample]
-    if not source.path.exists():
+    try:
+        is_there = source.path.is_dir() or source.path.is_file()
+    except OSError as error:
+        raise DataError([f"dataset {str(source.path)!r} cannot be read: {error}"]) from None
+    if not is_there:
         raise DataError([f"dataset {str(source.path)!r} does not exist"])
     reader = reader_for(source.data_type)
     return [

@@ -231,6 +231,19 @@ def roots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__SVOPS__OUTPUT_ROOTS", f"{URL}/output")
 
 
+@pytest.mark.usefixtures("roots")
+def test_samples_are_had_through_rest(s3: Any, admin: httpx.Client) -> None:
+    put(s3, **{"data/table.csv": VECTORS, "data/labels.csv": LABELS})
+    dataset = {"name": "seen", "path": f"{URL}/data", "data_type": "Vector"}
+    address = f"datasets/{admin.post('datasets', json=dataset).json()['id']}/samples"
+    found = admin.get(address)
+    assert found.status_code == 200, found.text
+    shown = {f"{one['name']},{one['label']}" for one in found.json()["items"]}
+    assert {"sample,label", *shown} == set(LABELS.split())
+    s3.delete_object(Bucket=BUCKET, Key="data/labels.csv")
+    assert admin.get(address).status_code == 410
+
+
 def test_a_report_is_had_through_rest(s3: Any, roots: None, admin: httpx.Client) -> None:  # noqa: ARG001
     put(s3, **{"data/table.csv": VECTORS, "data/labels.csv": LABELS})
     assert load().output_roots == (f"{URL}/output",)
