@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ def _read(path: Path) -> Image.Image:
         _check_size(image)
         image.load()
         upright = ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
+    except Exception as error:  # a tag of EXIF that is not of its type makes Pillow stumble anywhere
         raise ValueError(f"is not a readable image: {_reason(error)}") from None
     if upright.mode.startswith("I"):
         # 16 bits per pixel, which Pillow's own conversion would cut off instead of scaling.

@@ -38,8 +38,36 @@ def gif(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def turned(tag: int, kind: int, count: int, value: bytes) -> bytes:
+    """A PNG file whose EXIF turns it, and has a tag that is not of its type."""
+    tags = struct.pack("<HHII", 0x0112, 3, 1, 3) + struct.pack("<HHI", tag, kind, count) + value
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + bytes(4)
+    buffer = io.BytesIO()
+    Image.new("L", (8, 8)).save(buffer, format="PNG", exif=exif)
+    return buffer.getvalue()
+
+
+def description_that_is_a_number(_: bytes) -> bytes:
+    return turned(0x010E, 11, 1, struct.pack("<f", 1))
+
+
+def resolution_that_is_bytes(_: bytes) -> bytes:
+    return turned(0x011A, 1, 4, b"abcd")
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("damage", [lambda _: b"", lambda _: b"not an image", truncated, bomb, gif])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda _: b"not an image",
+        truncated,
+        bomb,
+        gif,
+        description_that_is_a_number,
+        resolution_that_is_bytes,
+    ],
+)
 def test_unreadable_images_are_named(tiny, problems, damage):
     dataset = tiny("Jetson")
     for name in ("digit-0003.png", "digit-0005.png"):
