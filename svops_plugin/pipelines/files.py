@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -147,6 +147,17 @@ def fingerprint(found: Listing) -> str:
     return total.hexdigest()
 
 
+@contextmanager
+def readable(kind: str) -> Iterator[None]:
+    """Let whatever a library stumbles over in a damaged file be a ValueError that says so."""
+    try:
+        yield
+    except (OSError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(f"is not a readable {kind} file: {str(error) or type(error).__name__}") from None
+
+
 def read_npz(
     path: Path, required: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, npt.NDArray[Any]]:
@@ -154,18 +165,15 @@ def read_npz(
 
     :raises ValueError: with what is wrong
     """
-    try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            missing = [name for name in required if name not in members]
-            if missing:
-                raise ValueError(f"lacks the array {missing[0]!r}; it holds {sorted(members)}")
-            wanted = [name for name in (*required, *optional) if name in members]
-            if sum(members[name].file_size for name in wanted) > MAX_FILE_BYTES:
-                raise ValueError(f"unpacks to more than {MAX_FILE_BYTES:,} bytes")
-            return {name: _read_array(archive, members[name]) for name in wanted}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        raise ValueError(f"is not a readable NPZ file: {error}") from None
+    with readable("NPZ"), path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        missing = [name for name in required if name not in members]
+        if missing:
+            raise ValueError(f"lacks the array {missing[0]!r}; it holds {sorted(members)}")
+        wanted = [name for name in (*required, *optional) if name in members]
+        if sum(members[name].file_size for name in wanted) > MAX_FILE_BYTES:
+            raise ValueError(f"unpacks to more than {MAX_FILE_BYTES:,} bytes")
+        return {name: _read_array(archive, members[name]) for name in wanted}
 
 
 def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> npt.NDArray[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from pathlib import Path
 
@@ -242,6 +243,25 @@ def lying_npz(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
     return content.getvalue()
 
 
+def npz_with_header(text: str) -> bytes:
+    """An NPZ file whose member has a header that is no description of an array."""
+    header = io.BytesIO()
+    header.write(np.lib.format.magic(1, 0) + struct.pack("<H", len(text)) + text.encode())
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("descriptors.npy", header.getvalue())
+    return content.getvalue()
+
+
+def npz_with_damaged_lzma() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("descriptors.npy", bytes(1000))
+    damaged = bytearray(content.getvalue())
+    damaged[30 + len("descriptors.npy") + 4] = 0xFF  # LZMA's properties, which follow the member's header
+    return bytes(damaged)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -251,6 +271,12 @@ def lying_npz(shape: tuple[int, ...], dtype: str = "<f4") -> bytes:
         lambda _: lying_npz((10**12, 64)),
         lambda _: lying_npz((10**12, 0)),
         lambda _: lying_npz((10**12,), "<U0"),
+        lambda _: npz_with_header("{'descr': ('<f4', 'shape': ("),
+        lambda _: npz_with_header("{'descr': (), 'fortran_order': False, 'shape': (3, 64)}"),
+        lambda _: npz_with_header("{'descr': 'f4,(', 'fortran_order': False, 'shape': (3, 64)}"),
+        lambda _: npz_with_header("{1: 2, 'a': 3}"),
+        lambda _: npz_with_header("-" * 9000),
+        lambda _: npz_with_damaged_lzma(),
     ],
 )
 def test_damaged_npz_files_are_named(tiny, problems, content):
