@@ -30,6 +30,14 @@ def is_local(path: object) -> bool:
     return isinstance(path, Path)
 
 
+def resolved(path: Path) -> Path:
+    """Return where links lead; of a link that leads round in circles, the link."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # until Python 3.12
+        return path
+
+
 class DataFile(NamedTuple):
     """A file of a dataset; ``name`` is its path relative to the dataset, with slashes."""
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from svops_plugin.pipelines.errors import DataError
-from svops_plugin.pipelines.files import DataFile
+from svops_plugin.pipelines.files import DataFile, resolved
 
 DEFAULT_NAME = "labels.csv"
 MAX_NAME_LENGTH = 250
@@ -27,7 +27,7 @@ def is_ground_truth(file: DataFile, gt_path: Path | None) -> bool:
     """Tell whether a file among the data is the ground truth, or would be if there were no ``gt_path``."""
     if file.name == DEFAULT_NAME:
         return True
-    return gt_path is not None and file.path.name == gt_path.name and file.path.resolve() == gt_path.resolve()
+    return gt_path is not None and file.path.name == gt_path.name and file.path.resolve() == resolved(gt_path)
 
 
 def read(file: Path, problems: list[str]) -> dict[str, str]:
@@ -57,7 +57,7 @@ def rows(file: Path) -> Iterator[tuple[int, str, str]]:
 
     :raises DataError: if the file cannot or must not be read
     """
-    if file.is_symlink() and file.parent.resolve() not in file.resolve().parents:
+    if file.is_symlink() and file.parent.resolve() not in resolved(file).parents:
         raise DataError([f"ground truth {str(file)!r} is a link that leads out of its folder"])
     try:
         if file.stat().st_size > MAX_BYTES:

@@ -150,6 +150,23 @@ def test_ground_truth_that_links_out_of_its_folder_is_not_read(tiny, problems, t
     assert "labels.csv' is a link that leads out of its folder" in problems(dataset)[0]
 
 
+def test_ground_truth_that_links_to_itself_is_not_read(tiny, problems):
+    dataset = tiny("Surf")
+    dataset.gt_path.unlink()
+    dataset.gt_path.symlink_to(dataset.gt_path)
+    (problem,) = problems(dataset)
+    assert "labels.csv' cannot be read: " in problem
+
+
+def test_a_gt_path_that_links_to_itself_is_no_file_of_the_dataset(tiny, tmp_path):
+    dataset = tiny("Vector")
+    truth = tmp_path / "digits.csv"  # called as a file of the data is
+    truth.symlink_to(truth)
+    assert check(dataset.path, truth, "Vector") == [
+        f"ground truth {str(truth)!r} does not exist or is not a file"
+    ]
+
+
 def test_a_link_to_a_folder_is_not_followed(tiny, problems):
     dataset = tiny("Jetson")
     (dataset.path / "again").symlink_to(dataset.path)
