@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from svops_plugin.pipelines.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -75,23 +77,45 @@ def find(
         leads out of the folder; and for each link to a folder, as those may lead round in circles
     """
     found = []
-    total = 0
     for file in _walk(folder, problems, at_most):
         if file.path.suffix.lower() not in suffixes:
             continue
         if file.path.is_symlink() and folder.resolve() not in file.path.resolve().parents:
             problems.append(f"{file.name!r} is a link that leads out of the dataset's folder")
             continue
-        size = file.path.stat().st_size
+        found.append(file)
+    check_sizes(found, problems)
+    return sorted(found)
+
+
+def check_sizes(found: Sequence[DataFile], problems: list[str]) -> None:
+    """Add a problem for each file that is too large, and if all together are too many or too large."""
+    total = 0
+    for name, path in found:
+        size = path.stat().st_size
         total += size
         if size > MAX_FILE_BYTES:
-            problems.append(f"{file.name!r} has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
-        found.append(file)
+            problems.append(f"{name!r} has {size:,} bytes; at most {MAX_FILE_BYTES:,} are read")
     if len(found) > MAX_FILES:
         problems.append(f"the folder holds {len(found):,} files; at most {MAX_FILES:,} are read")
     if total > MAX_TOTAL_BYTES:
         problems.append(f"the folder holds {total:,} bytes; at most {MAX_TOTAL_BYTES:,} are read")
-    return sorted(found)
+
+
+class Unpacked:
+    """How many bytes the files of a dataset have come to, which may be far more than they have."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def add(self, *arrays: npt.NDArray[Any] | None) -> None:
+        """Count what a file held.
+
+        :raises DataError: if it is too much together with the files before it
+        """
+        self._bytes += sum(array.nbytes for array in arrays if array is not None)
+        if self._bytes > MAX_TOTAL_BYTES:
+            raise DataError([f"the files unpack to more than {MAX_TOTAL_BYTES:,} bytes"])
 
 
 def _walk(folder: Path, problems: list[str], at_most: int | None) -> Iterator[DataFile]:

@@ -111,16 +111,15 @@ class FileReader:
         :raises DataError: if there are none, or some cannot or must not be read
         :raises TooManyFiles: if there are more than ``at_most`` files and folders to look at
         """
-        if self.single_file and path.is_file() and path.suffix.lower() in self.suffixes:
-            return [DataFile(path.name, path)]
-        if not path.is_dir():
-            kind = (
-                f"a folder or a file ending in {', '.join(self.suffixes)}" if self.single_file else "a folder"
-            )
-            raise DataError([f"dataset {str(path)!r} does not exist or is not {kind}"])
         problems: list[str] = []
         try:
-            found = files.find(path, self.suffixes, problems, at_most)
+            if self.single_file and path.is_file() and path.suffix.lower() in self.suffixes:
+                found = [DataFile(path.name, path)]
+                files.check_sizes(found, problems)
+            elif path.is_dir():
+                found = files.find(path, self.suffixes, problems, at_most)
+            else:
+                raise DataError([f"dataset {str(path)!r} does not exist or is not {self._kind()}"])
         except OSError as error:
             raise DataError([f"dataset {str(path)!r} cannot be read: {error}"]) from None
         found = [file for file in found if not ground_truth.is_ground_truth(file, gt_path)]
@@ -129,6 +128,10 @@ class FileReader:
         if problems:
             raise DataError(problems)
         return found
+
+    def _kind(self) -> str:
+        ending = ", ".join(self.suffixes)
+        return f"a folder or a file ending in {ending}" if self.single_file else "a folder"
 
     def file(self, path: Path, gt_path: Path | None, sample: str) -> DataFile | None:
         """Return the file that is a sample; none if there is no such file, or it must not be read."""
@@ -202,7 +205,14 @@ class SurfReader(FileReader):
 
         problems: list[str] = []
         labels = self.labels(source, problems)
-        names, sets = _read_each(self.files(source.path, source.gt_path), descriptors.read, problems)
+        unpacked = files.Unpacked()
+
+        def read(path: Path) -> descriptors.DescriptorSet:
+            one = descriptors.read(path)
+            unpacked.add(*one)
+            return one
+
+        names, sets = _read_each(self.files(source.path, source.gt_path), read, problems)
         located = [one.positions for one in sets if one.positions is not None]
         if located and len(located) < len(sets):
             problems.append("some images have keypoints and some have none; it must be all or none")

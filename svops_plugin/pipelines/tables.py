@@ -19,6 +19,7 @@ from svops_plugin.pipelines.ground_truth import MAX_NAME_LENGTH
 
 SAMPLE = "sample"
 LARGEST = 1e100
+FLOAT_BYTES = 8
 
 Features = npt.NDArray[np.float64]
 
@@ -39,9 +40,11 @@ def read_all(found: Sequence[DataFile], problems: list[str]) -> tuple[list[str],
     """
     tables: list[Table] = []
     broken = []
+    unpacked = files.Unpacked()
     for name, path in found:
         try:
             table = _READERS[path.suffix.lower()](path, name, problems)
+            unpacked.add(table.features)
             _check_shape(table, tables)
         except (OSError, ValueError, csv.Error) as error:
             broken.append(f"{name!r} {error}")
@@ -136,10 +139,15 @@ def _read_parquet(path: Path, name: str, problems: list[str]) -> Table:  # noqa:
         parquet = import_module("pyarrow.parquet")
     except ImportError:
         raise ValueError("is a Parquet file; install pyarrow to read it, or save it as CSV or NPZ") from None
-    with path.open("rb") as stream:
-        table = parquet.read_table(stream)
+    with files.readable("Parquet"), path.open("rb") as stream:
+        file = parquet.ParquetFile(stream)
+        if _values(file.metadata) * FLOAT_BYTES > files.MAX_FILE_BYTES:
+            raise ValueError(f"unpacks to more than {files.MAX_FILE_BYTES:,} bytes")
+        table = file.read()
     if SAMPLE not in table.column_names:
         raise ValueError(f"has no column {SAMPLE!r}")
+    if len(set(table.column_names)) < len(table.column_names):
+        raise ValueError("has two columns of the same name")
     columns = [column for column in table.column_names if column != SAMPLE]
     try:
         values = [np.asarray(table[column].to_numpy(), dtype=float) for column in columns]
@@ -147,6 +155,12 @@ def _read_parquet(path: Path, name: str, problems: list[str]) -> Table:  # noqa:
         raise ValueError(f"has a column that does not hold numbers: {error}") from None
     features = np.column_stack(values) if values else np.empty((table.num_rows, 0))
     return Table([str(sample) for sample in table[SAMPLE].to_pylist()], columns, features)
+
+
+def _values(metadata: Any) -> int:
+    """Return how many values a Parquet file says it holds; in a column of lists, they are more than rows."""
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
 
 
 def _kind(array: npt.NDArray[Any]) -> str:

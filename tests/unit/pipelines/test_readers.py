@@ -190,6 +190,20 @@ def test_too_much_is_refused_before_it_is_read(tiny, monkeypatch):
     assert "bytes; at most 1,000 are read" in reasons
 
 
+def test_a_single_file_that_is_too_large_is_refused_before_it_is_read(tiny, monkeypatch):
+    dataset = tiny("Vector")
+    table = dataset.path / "digits.csv"
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", table.stat().st_size - 1)
+    (reason,) = check(table, dataset.gt_path, "Vector")
+    assert reason.startswith("'digits.csv' has ")
+
+
+def test_what_cannot_be_looked_at_is_named(tiny):
+    dataset = tiny("Vector")
+    (reason,) = check(dataset.path / ("x" * 300), dataset.gt_path, "Vector")
+    assert "cannot be read: " in reason
+
+
 def sound() -> dict[str, np.ndarray]:
     return {
         "descriptors": np.ones((3, 64), np.float32),
@@ -320,6 +334,28 @@ def test_an_npz_bomb_is_not_unpacked(tiny, problems, monkeypatch):
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 100_000)
     np.savez_compressed(dataset.path / "digit-0004.npz", descriptors=np.zeros((1000, 64)))
     assert problems(dataset) == ["'digit-0004.npz' unpacks to more than 100,000 bytes"]
+
+
+@pytest.mark.parametrize("data_type", ["Vector", "Surf"])
+def test_many_small_npz_bombs_are_not_all_unpacked(tiny, problems, monkeypatch, data_type):
+    dataset, unpacked = tiny(data_type), []
+    (dataset.path / "digits.csv").unlink(missing_ok=True)
+    for number in range(60):
+        content = {"descriptors": np.zeros((1000, 64), np.float32)}
+        if data_type == "Vector":
+            content = {"sample": np.arange(1000) + 1000 * number, "features": np.zeros((1000, 32))}
+        np.savez_compressed(dataset.path / f"digit-{number:04}.npz", **content)
+    monkeypatch.setattr(files, "MAX_TOTAL_BYTES", 10 * 256_000)
+    assert check(dataset.path, None, data_type) == []
+    read_npz = files.read_npz
+
+    def noted(path, *names):
+        unpacked.append(path.name)
+        return read_npz(path, *names)
+
+    monkeypatch.setattr(files, "read_npz", noted)
+    assert problems(dataset) == ["the files unpack to more than 2,560,000 bytes"]
+    assert len(unpacked) == 11
 
 
 def digest(dataset) -> str:

@@ -9,6 +9,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from svops_plugin.pipelines import files
 from svops_plugin.pipelines.readers import check
 
 TYPES = ("Vector", "Surf", "Jetson")
@@ -125,3 +126,28 @@ def test_parquet_is_read_like_csv(tiny, read, problems):
     assert "does not hold numbers" in problems(dataset)[0]
     (dataset.path / "digits.parquet").write_bytes(b"PAR1 not really")
     assert "'digits.parquet'" in problems(dataset)[0]
+
+
+def test_a_parquet_bomb_is_not_unpacked(tiny, problems, monkeypatch):
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 100_000)
+    dataset = tiny("Vector")
+    (dataset.path / "digits.csv").unlink()
+    path = dataset.path / "digits.parquet"
+    refused = ["'digits.parquet' unpacks to more than 100,000 bytes"]
+    samples = [str(number) for number in range(1000)]
+    parquet.write_table(
+        pyarrow.table({"sample": samples, **dict.fromkeys("abcdefghijklmn", [0.0] * 1000)}), path
+    )
+    assert problems(dataset) == refused
+    parquet.write_table(pyarrow.table({"sample": ["a"], "lists": [[0.0] * 20_000]}), path)
+    assert problems(dataset) == refused
+
+
+def test_parquet_with_two_columns_of_one_name_is_named(tiny, problems):
+    dataset = tiny("Vector")
+    (dataset.path / "digits.csv").unlink()
+    table = pyarrow.Table.from_arrays(
+        [pyarrow.array(["a"]), *[pyarrow.array([1.0])] * 2], ["sample", "x", "x"]
+    )
+    parquet.write_table(table, dataset.path / "digits.parquet")
+    assert "'digits.parquet' has two columns of the same name" in problems(dataset)
