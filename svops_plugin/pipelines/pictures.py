@@ -14,6 +14,7 @@ from svops_plugin.pipelines.descriptors import DescriptorSet
 from svops_plugin.pipelines.surf import GAUSSIAN_SIGMA, SAMPLES_PER_SUBREGION, SUBREGIONS
 
 CANVAS = 96
+MAX_PAINTED = 2_000
 
 Array = npt.NDArray[Any]
 
@@ -38,12 +39,14 @@ def of_descriptors(one: DescriptorSet) -> Image.Image:
 
     Each descriptor is painted as its 4 x 4 subregions, where its keypoint stands and as large as its window
     was; the mean counts where they overlap. Without keypoints they stand side by side, in the file's order.
+    Of very many only the strongest are painted, as somebody waits.
     """
     strength = one.values.reshape(-1, SUBREGIONS, SUBREGIONS, 4)[..., 2:].sum(axis=-1)
+    painted = np.sort(np.argsort(strength.sum(axis=(1, 2)), kind="stable")[-MAX_PAINTED:])
     if one.keypoints is None or one.image_size is None:
-        cells = _mosaic(strength)
+        cells = _mosaic(strength[painted])
     else:
-        cells = _painted(strength, one.keypoints, one.image_size)
+        cells = _painted(strength[painted], one.keypoints[painted], one.image_size)
     return _grey(cells / max(cells.max(), 1e-9))
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from svops_plugin.pipelines import frames
+from svops_plugin.pipelines import frames, pictures
+from svops_plugin.pipelines.descriptors import DescriptorSet
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.readers import reader_for
 
@@ -141,6 +142,20 @@ def test_pictures_of_tables_that_are_no_square(tiny, make_run, rewrite_csv):
     run = make_run(dataset)
     (picture,) = reader_for("Vector").pictures(run.dataset, ["digit-0001"])
     assert picture.width == picture.height
+
+
+@pytest.mark.parametrize("keypoints", [None, np.tile([5, 5, 1], (9, 1)) + np.arange(9)[:, None]])
+def test_of_very_many_descriptors_the_strongest_are_painted(monkeypatch, keypoints):
+    monkeypatch.setattr(pictures, "MAX_PAINTED", 4)
+    values = np.random.RandomState(0).rand(9, 64) * np.array([1, 9, 1, 8, 1, 1, 7, 1, 9])[:, None]
+
+    def painted(rows):
+        places = None if keypoints is None else keypoints[rows]
+        size = None if keypoints is None else np.array([40, 40])
+        return pictures.of_descriptors(DescriptorSet(values[rows], places, size)).tobytes()
+
+    assert painted(list(range(9))) == painted([1, 3, 6, 8])
+    assert painted([1, 3, 6]) != painted([1, 3, 6, 8])
 
 
 def test_descriptors_without_keypoints_have_a_picture(tiny, make_run):
