@@ -165,18 +165,20 @@ def _outside(field: str, path: str, roots: Sequence[str], setting: str) -> Inval
 
 
 def copy_outputs(source: str, target: str) -> None:
-    """Copy what an attempt left into the next one's folder. Safe to repeat."""
+    """Copy what an attempt left into the next one's folder, but no files half written. Safe to repeat."""
     left, place = location(source), location(target)
     if not left.is_dir():
         return
     if is_local(left) and is_local(place):
-        shutil.copytree(left, place, dirs_exist_ok=True)
+        shutil.copytree(left, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
     else:
         _copy(left, place)
 
 
 def _copy(source: Path, target: Path) -> None:
     for entry in source.iterdir():
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
             _copy(entry, target / entry.name)
         else:

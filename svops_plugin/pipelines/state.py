@@ -10,6 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Collection
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -50,18 +51,30 @@ SHOWN = {
 
 
 def write(path: Path, content: bytes) -> Path:
-    """Write a file at once, with the folders it needs, and return its path."""
+    """Write a file at once, with the folders it needs, and return its path.
+
+    What a process left that was killed while it wrote the same file is removed.
+    """
     if not is_local(path):  # an object store has no folders, and shows an object whole or not at all
         path.write_bytes(content)
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{escape(path.name)}.*"):
+        left.unlink(missing_ok=True)
+    try:
+        _replace(path, content)
+    except FileNotFoundError:  # another process writes it, too, and took this one for killed
+        _replace(path, content)
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         temporary.write_bytes(content)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return path
 
 
 def take_over(run: PipelineRun, source: Path, steps: Collection[str]) -> None:

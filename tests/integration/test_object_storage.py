@@ -183,7 +183,7 @@ class TestPaths:
         assert paths.completions(f"{URL}/data/", 2) == found[:2]
 
     def test_copies_between_disk_and_store(self, s3: Any, tmp_path: Path) -> None:
-        put(s3, **{"old/report.html": "r", "old/work/state.json": "s"})
+        put(s3, **{"old/report.html": "r", "old/work/state.json": "s", "old/work/.half": "h"})
         copy_outputs(f"{URL}/old", f"{URL}/new")
         assert keys(s3, "new/") == {"report.html", "work/state.json"}
         copy_outputs(f"{URL}/new", str(tmp_path / "here"))
