@@ -11,6 +11,7 @@ import numpy.typing as npt
 from svops_plugin.pipelines import features, files, gallery, ground_truth, splitting, state, tracking
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.readers import reader_for
+from svops_plugin.pipelines.recording import Recording
 from svops_plugin.pipelines.run import PipelineRun
 
 
@@ -21,13 +22,8 @@ def extract_data(run: PipelineRun) -> dict[str, Any]:
 
     :raises DataError: naming everything that does not fit
     """
-    config, source = run.configuration, run.dataset
-    reader = reader_for(source.data_type)
-    recording = reader.read(source, config)
-    found = files.listing(
-        reader.files(source.path, source.gt_path), ground_truth.locate(source.path, source.gt_path)
-    )
-    digest = files.fingerprint(found)
+    config = run.configuration
+    recording, found = _read(run)
     everything = recording.samples.tolist(), recording.labels.tolist()
     used = recording.take(splitting.limit(*everything, config.max_samples, config.seed))
     dropped = sorted(set(recording.labels.tolist()) - set(used.labels.tolist()))
@@ -47,7 +43,7 @@ def extract_data(run: PipelineRun) -> dict[str, Any]:
         "samples_found": len(recording.samples),
         "samples": len(used.samples),
         "classes": len(set(used.labels.tolist())),
-        "fingerprint": digest,
+        "fingerprint": files.fingerprint(found),
     }
     state.save_json(run, "extraction.json", summary)
     state.write(run.output / gallery.LISTING, json.dumps(found).encode())
@@ -55,6 +51,26 @@ def extract_data(run: PipelineRun) -> dict[str, Any]:
         1, 1, f"{len(used.samples)} of {len(recording.samples)} samples in use, all of them valid"
     )
     return summary
+
+
+def _read(run: PipelineRun) -> tuple[Recording, files.Listing]:
+    """Return the dataset, and how the files were found that it was read from.
+
+    :raises DataError: if one of them came, went or was written meanwhile
+    """
+    source = run.dataset
+    reader = reader_for(source.data_type)
+    truth = ground_truth.locate(source.path, source.gt_path)
+    there = reader.files(source.path, source.gt_path)
+    before = files.stamps(there, truth)
+    recording = reader.read(source, run.configuration)
+    found = files.listing(there, truth)
+    again = reader.files(files.afresh(source.path), source.gt_path)
+    after = files.stamps(again, files.afresh(truth))
+    changed = {name or truth.name for name, _ in before.items() ^ after.items()}
+    if changed:
+        raise DataError([f"{name!r} was changed while the dataset was read" for name in sorted(changed)])
+    return recording, found
 
 
 def transform_data(run: PipelineRun) -> dict[str, Any]:

@@ -158,6 +158,24 @@ def listing(files: Iterable[DataFile], ground_truth: Path) -> Listing:
     return found
 
 
+def stamps(files: Iterable[DataFile], ground_truth: Path) -> dict[str, tuple[int, int] | None]:
+    """Return the size and time of each file; none of what is not there, as reading it says why."""
+    return {name: _stamp(path) for name, path in [*files, DataFile(GROUND_TRUTH, ground_truth)]}
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def afresh(path: Path) -> Path:
+    """Return the same place without what it remembers, as one in an object store does of its listings."""
+    return type(path)(str(path))
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal."""
     content = hashlib.sha256()

@@ -19,6 +19,8 @@ from svops_plugin.infrastructure.dataset_files import dataset_problems
 from svops_plugin.infrastructure.object_storage import ObjectPath, location
 from svops_plugin.infrastructure.storage import ConfinedPaths
 from svops_plugin.pipelines import tracking
+from svops_plugin.pipelines.errors import DataError
+from svops_plugin.pipelines.readers import VectorReader
 from svops_plugin.pipelines.run import PipelineRun
 from svops_plugin.pipelines.samples import SampleDataset, create
 from svops_plugin.pipelines.steps import STEPS, run_step
@@ -144,6 +146,35 @@ def test_a_chain_comes_to_the_same(
     assert here.metrics["accuracy", None] > 0.5
     left = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
     assert keys(s3, "output/") == left
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal", "reason"),
+    [
+        ("digits.csv", OSError, "no longer exists"),  # the store's own: what is read must be what was listed
+        ("more.csv", DataError, r"'more\.csv' was changed while the dataset was read"),
+    ],
+)
+def test_an_object_that_changes_while_it_is_read_is_noticed(
+    s3: Any,
+    samples: list[SampleDataset],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    refusal: type[Exception],
+    reason: str,
+) -> None:
+    sample = next(one for one in samples if one.data_type == "Vector")
+    upload(s3, sample.path.parent, sample.path.name)
+    read = VectorReader.read
+
+    def overtaken(self: VectorReader, *given: Any) -> Any:
+        recording = read(self, *given)
+        s3.put_object(Bucket=BUCKET, Key=f"{sample.path.name}/{name}", Body=b"sample,x\n")
+        return recording
+
+    monkeypatch.setattr(VectorReader, "read", overtaken)
+    with pytest.raises(refusal, match=reason):
+        chain(sample, URL, f"{URL}/output")
 
 
 class TestPaths:

@@ -10,6 +10,7 @@ import pytest
 
 from svops_plugin.pipelines import tracking
 from svops_plugin.pipelines.errors import DataError, PerformanceError, PipelineError, StateError
+from svops_plugin.pipelines.readers import reader_for
 from svops_plugin.pipelines.run import PipelineRun
 from svops_plugin.pipelines.steps import STEPS, run_step
 
@@ -188,6 +189,28 @@ def test_bad_data_fail_the_first_step(tiny, make_run):
     (dataset.path / "digit-0001.png").unlink()
     with pytest.raises(DataError, match=r"'digit-0001\.png' is labelled, but there are no data of it"):
         run_step("data_processing_pipeline", "extract_data", make_run(dataset))
+    assert not list(dataset.path.parent.glob("output/**/*"))
+
+
+@pytest.mark.parametrize("data_type", TYPES)
+@pytest.mark.parametrize("name", ["data", "labels.csv", "added"])
+def test_data_that_change_while_they_are_read_are_refused(tiny, make_run, monkeypatch, data_type, name):
+    dataset = tiny(data_type)
+    reader = reader_for(data_type)
+    first = min(reader.files(dataset.path, dataset.gt_path))
+    changed = {"data": first.path, "labels.csv": dataset.gt_path}.get(
+        name, dataset.path / f"new{first.path.suffix}"
+    )
+    read = type(reader).read
+
+    def overtaken(self, source, config):
+        recording = read(self, source, config)
+        changed.write_bytes(first.path.read_bytes() + b"\0")
+        return recording
+
+    monkeypatch.setattr(type(reader), "read", overtaken)
+    with pytest.raises(DataError, match=f"^'{changed.name}' was changed while the dataset was read$"):
+        run_step("data_processing_pipeline", "extract_data", make_run(dataset, conf=SMALL))
     assert not list(dataset.path.parent.glob("output/**/*"))
 
 
