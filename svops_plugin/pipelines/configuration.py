@@ -51,7 +51,7 @@ class BuildConfig:
     :param cv_folds: folds of the cross-validation within the training part
     :param seed: of all that is random
     :param min_accuracy: the held-out accuracy below which a model is refused, 0 to 1
-    :param max_samples: use so many samples at most, evenly by class; none for all
+    :param max_samples: use so many samples at most, in the classes' shares; none for all
     :param image_size: the side, in pixels, that camera frames are brought to
     :param vocabulary_size: how many visual words describe local descriptors
     :param ini: sections of the INI file that is written beside the artifacts

@@ -31,7 +31,6 @@ PRODUCERS = {
     "test.npz": "load_data",
     "profile.json": "generate_report",
     "training.npz": "prepare_training_data",
-    "training.json": "prepare_training_data",
     "model.joblib": "train_model",
     "cross_validation.json": "train_model",
     "predictions.npz": "evaluate_model",

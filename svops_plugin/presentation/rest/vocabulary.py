@@ -25,7 +25,10 @@ VOCABULARY: Mapping[str, tuple[str, Any]] = {
     "data_type": ("The kind of recording: feature tables, local descriptors or camera frames.", "Jetson"),
     "gt_path": ("The ground truth (CSV sample,label), where it is not inside the path.", "/data/truth.csv"),
     "profile": ("Counts, class balance and statistics, once a pipeline has read it.", {"samples": 1797}),
-    "fingerprint": ("SHA-256 over the files, once a pipeline has read them.", "9f86d081884c7d65"),
+    "fingerprint": (
+        "SHA-256 over the files, once a pipeline has read them.",
+        "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    ),
     "DatasetCheckQuery.path": (
         "As far as it is typed, a path below [svops] data_roots.",
         "/data/ni",
@@ -95,7 +98,7 @@ VOCABULARY: Mapping[str, tuple[str, Any]] = {
     "Checked.valid": ("Whether nothing speaks against it.", False),
     "Checked.errors": (
         "By field, everything that speaks against it.",
-        {"build_config_custom_conf.params.C": ["must be at most 1000000"]},
+        {"build_config_custom_conf.params.C": ["must be a number above 0 and at most 1000000000, not 0"]},
     ),
     "resolved": (
         "The whole build configuration as the pipelines would have it; none if it is not good.",
@@ -162,7 +165,7 @@ VOCABULARY: Mapping[str, tuple[str, Any]] = {
     "RunDetail.status": ("How it stands.", "running"),
     "RunQuery.status": ("Those that stand so.", "failed"),
     "workflow_id": ("The workflow.", "wf_1"),
-    "trigger_type": ("Who started it.", "api"),
+    "trigger_type": ("By what it was started: by hand, a schedule, this API or elsewhere.", "api"),
     "start_date": ("When it began.", TIME),
     "end_date": ("When it ended.", None),
     "execution_date": ("When it was asked for.", TIME),
