@@ -90,4 +90,4 @@ def test_a_part_that_fails_is_not_taken_for_an_old_one_that_did_not(report: Any,
 def test_every_benchmark_is_a_part_or_says_that_it_needs_the_other_airflow(report: Any) -> None:
     named = {part.script for part in report.PARTS}
     there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert there - named == {"figures", "report", "websocket_threads"}
+    assert there - named == {"figures", "listeners", "report", "websocket_threads"}
