@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import Table, select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session
 
@@ -196,21 +196,15 @@ class Desk:
 
     def age(self, execution: Execution, **by: float) -> None:
         """Let an execution have been made earlier."""
-        with self.engine.begin() as connection:
-            connection.execute(
-                tables.execution.update()
-                .where(tables.execution.c.id == execution.id)
-                .values(created_at=utcnow() - timedelta(**by))
-            )
+        self._set(tables.execution, execution.id, created_at=utcnow() - timedelta(**by))
 
     def age_stop(self, run: WorkflowRun, **by: float) -> None:
         """Let a run's stop have been asked for earlier."""
+        self._set(tables.workflow_run, run.id, stop_requested_at=utcnow() - timedelta(**by))
+
+    def _set(self, table: Table, row: int, **values: Any) -> None:
         with self.engine.begin() as connection:
-            connection.execute(
-                tables.workflow_run.update()
-                .where(tables.workflow_run.c.id == run.id)
-                .values(stop_requested_at=utcnow() - timedelta(**by))
-            )
+            connection.execute(table.update().where(table.c.id == row).values(**values))
 
     def set_controller(self, execution: Execution, state: str) -> None:
         self.airflow.set(CONTROLLER, execution.controller_run_id, state)

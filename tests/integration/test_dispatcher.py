@@ -29,7 +29,6 @@ from tests.integration.receivers import (
 )
 
 __all__ = ["mailbox", "receiver"]
-SECRET_PATH = "/services/T0SECRET/B0SECRET"  # noqa: S105  # of nothing
 
 
 @pytest.fixture
@@ -287,7 +286,7 @@ class TestTrouble:
         with office.desk.transactions() as uow:
             kept = uow.notification_configs.get(config.id)
             assert kept is not None
-            kept.sealed_url = FernetCipher().encrypt(f"https://a..b{SECRET_PATH}")
+            kept.sealed_url = FernetCipher().encrypt("https://a..b/T0SECRET")
         with office.open():
             happen(office, "system.error")
             office.settled("hook")
