@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from svops_plugin.bootstrap import services
 from svops_plugin.presentation.background import Background, jobs
-from svops_plugin.presentation.rest.bridge import METHODS, FlaskBridge, nothing_here
+from svops_plugin.presentation.rest.bridge import METHODS, nothing_here
+from svops_plugin.presentation.rest.wsgi import FlaskBridge
 from svops_plugin.presentation.websocket.starlette import Sockets
 
 if TYPE_CHECKING:

@@ -67,8 +67,8 @@ def test_the_next_answer_tells_what_is_then() -> None:
 class Thing:
     id: int
     words: str | None
-    at: datetime
-    status: TaskStatus
+    at: datetime | None
+    status: TaskStatus | None
     inner: Inner | None
     tags: list[str]
     profile: dict[str, int]
@@ -87,9 +87,12 @@ class ThingSchema(EntitySchema):
 
 @pytest.mark.parametrize("words", ["said", "", None])
 @pytest.mark.parametrize("inner", [Inner("inside"), None])
-def test_an_entity_is_dumped_as_marshmallow_would(words: str | None, inner: Inner | None) -> None:
-    at = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
-    thing = Thing(1, words, at, TaskStatus.COMPLETED, inner, ["a"], {"b": 2})
+@pytest.mark.parametrize("status", [TaskStatus.COMPLETED, None])
+@pytest.mark.parametrize("at", [datetime(2026, 11, 28, 12, 0, 0, 5, tzinfo=timezone.utc), None])
+def test_an_entity_is_dumped_as_marshmallow_would(
+    words: str | None, inner: Inner | None, status: TaskStatus | None, at: datetime | None
+) -> None:
+    thing = Thing(1, words, at, status, inner, ["a"], {"b": 2})
     schema = ThingSchema()
     assert schema.dump(thing) == Schema.dump(schema, thing)
     assert schema.dump([thing, thing], many=True) == Schema.dump(schema, [thing, thing], many=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import JSON, Table, exists, func, select, text, true, type_coerce, update
+from sqlalchemy import JSON, Select, Table, bindparam, exists, func, select, text, true, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
@@ -85,14 +86,13 @@ class SqlRepository(Generic[E]):
         if name not in self.table.c:
             known = ", ".join(sorted(self.table.c.keys()))
             raise InvalidInput.field("order_by", f"{name!r} is not a column; known are {known}.")
-        columns = [self.table.c[name], self.table.c.id]
-        order = [c.desc() for c in columns] if query.order_by.startswith("-") else columns
-        wanted = select(self.kind).where(*where).order_by(*order).offset(query.skip).limit(query.limit)
-        rows = list(self.session.scalars(wanted))
+        wanted, counted = _listing(self.kind, self.table, query.order_by)  # type: ignore[arg-type]  # classes have hashes
+        if where:
+            wanted, counted = wanted.where(*where), counted.where(*where)
+        rows = list(self.session.scalars(wanted, {"skip": query.skip, "limit": query.limit}))
         if len(rows) < query.limit and (rows or not query.skip):
             return Page(rows, query.skip + len(rows), query)  # the last page tells how many there are
-        total = self.session.scalar(select(func.count()).select_from(self.table).where(*where))
-        return Page(rows, int(total or 0), query)
+        return Page(rows, int(self.session.scalar(counted) or 0), query)
 
     def move(self, entity: E, to: State, **values: Any) -> bool:
         """Enter a state if the row is in one that leads there; if not, ``entity`` shows the row as it is."""
@@ -141,6 +141,18 @@ class SqlRepository(Generic[E]):
             return type_coerce(self.table.c.tags, JSONB).contains([tag])
         each = func.json_each(self.table.c.tags).table_valued("value")
         return exists(select(text("1")).select_from(each).where(each.c.value == tag))
+
+
+@cache
+def _listing(kind: type[Any], table: Table, order_by: str) -> tuple[Select[Any], Select[Any]]:
+    """Return the statements for a page's rows and for their total.
+
+    SQLAlchemy knows a statement again that it has compiled, but looks through one that is new to find out.
+    """
+    columns = [table.c[order_by.removeprefix("-")], table.c.id]
+    order = [c.desc() for c in columns] if order_by.startswith("-") else columns
+    rows = select(kind).order_by(*order).offset(bindparam("skip")).limit(bindparam("limit"))
+    return rows, select(func.count()).select_from(table)
 
 
 def _escape(words: str) -> str:

@@ -52,6 +52,8 @@ def _wait_for_notice(connection: Any, seconds: float) -> None:
         for _ in connection.notifies(timeout=seconds, stop_after=1):
             pass
         return
-    select.select([connection], [], [], seconds)
+    waiting = select.poll()  # select() takes no descriptor above 1023, as it is among many sockets
+    waiting.register(connection, select.POLLIN)
+    waiting.poll(seconds * 1000)
     connection.poll()
     connection.notifies.clear()

@@ -1,7 +1,7 @@
 """Airflow 3's way to the short address: ``/svops`` on the API server, beside ``/pluginsv2/svops``.
 
-Airflow mounts the Flask app of plugins at ``/pluginsv2``. What is here hands ``/svops/api/v1`` to that same
-Flask app; ``presentation/server.py`` mounts it.
+Airflow mounts the Flask app of plugins at ``/pluginsv2``. ``presentation/server.py`` mounts what hands
+``/svops/api/v1`` to that same Flask app; here is what is known of it on both hosts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from flask import Flask
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
-    from starlette.types import Receive, Scope, Send
 
 FLASK_MOUNT = "/pluginsv2"  # below which Airflow 3 serves Flask
-THREADS = 16
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 NOTHING = "There is nothing at {}; the API is below /svops/api/v1."
 _served: list[Any] = []
@@ -32,22 +30,9 @@ def serve(app: Flask) -> None:
     _served[:] = [app]
 
 
-class FlaskBridge:
-    """An ASGI application that hands requests to the Flask app at their full path."""
-
-    def __init__(self, mounted_at: str) -> None:
-        self._mounted_at = mounted_at
-        self._wsgi: dict[int, Any] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on; the mount's own part of the root path, not a base path, returns to the path."""
-        from a2wsgi import WSGIMiddleware
-
-        app = _served[-1]
-        if id(app) not in self._wsgi:
-            self._wsgi[id(app)] = WSGIMiddleware(app, workers=THREADS)
-        root = str(scope.get("root_path", "")).removesuffix(self._mounted_at)
-        await self._wsgi[id(app)]({**scope, "root_path": root}, receive, send)
+def served() -> Any:
+    """Return the Flask app that has the API's blueprints."""
+    return _served[-1]
 
 
 def base_path() -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, cast
 
 from marshmallow import RAISE, Schema, ValidationError, fields, missing, pre_load, validate
 
@@ -29,9 +30,21 @@ class EntitySchema(Schema):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        fields_of = self.dump_fields.items()
-        self._plain = [(name, field.attribute or name) for name, field in fields_of if type(field) in PLAIN]
-        self._shaped = [(name, field) for name, field in fields_of if type(field) not in PLAIN]
+        self._readers = [(name, self._reader(name, field)) for name, field in self.dump_fields.items()]
+
+    def _reader(self, name: str, field: Any) -> Callable[[Any], Any]:
+        """Return a function that takes the entity and returns what is answered for a field."""
+        read = attrgetter(field.attribute or name)
+        kind = type(field)
+        if kind in PLAIN or (kind is fields.List and type(field.inner) in PLAIN):
+            return read
+        if kind is fields.DateTime and field.format == "iso":
+            return lambda entity: None if (at := read(entity)) is None else at.isoformat()
+        if kind is fields.Enum and field.by_value:
+            return lambda entity: None if (member := read(entity)) is None else member.value
+        if kind is Whole:
+            return cast("Callable[[Any], Any]", field.schema.dump)
+        return lambda entity: field.serialize(name, entity, accessor=self.get_attribute)
 
     def get_attribute(self, obj: Any, attr: str, default: Any) -> Any:
         """Return an attribute."""
@@ -41,10 +54,7 @@ class EntitySchema(Schema):
         """Return what is answered of an entity, or of many."""
         if self.many if many is None else many:
             return [self.dump(one, many=False) for one in obj]
-        found = {name: getattr(obj, attribute) for name, attribute in self._plain}
-        for name, field in self._shaped:
-            found[name] = field.serialize(name, obj, accessor=self.get_attribute)
-        return found
+        return {name: read(obj) for name, read in self._readers}
 
 
 _dumped: ContextVar[dict[int, Any] | None] = ContextVar("dumped", default=None)  # by id, while a page lasts
