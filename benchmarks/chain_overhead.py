@@ -13,6 +13,7 @@ run. With several chains at once, from before the first request to the end of th
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import signal
@@ -317,7 +318,7 @@ def figures(results: Sequence[Measurement]) -> Iterator[Figure]:
         yield Figure(what, one.seconds, "s")
         yield Figure(f"{what}: wrong ends", one.wrong, at_most=0 if ours else None)
         if ours and one.chains in reference:
-            ratio = round(one.seconds / reference[one.chains], 2)
+            ratio = math.ceil(100 * one.seconds / reference[one.chains]) / 100
             yield Figure(f"{what}, to the synchronous operator", ratio, "x", at_most=HIGHEST_RATIO)
 
 
@@ -326,7 +327,7 @@ def figures(results: Sequence[Measurement]) -> Iterator[Figure]:
 @click.option("--settings", type=click.Choice(["default", "tuned"]), default="tuned", show_default=True)
 @click.option("--repeat", default=3, show_default=True, type=click.IntRange(1))
 @click.option(
-    "--slow", default="1", show_default=True, help="Of those, with a poke of 60 s as well; or none."
+    "--slow", default="1,20", show_default=True, help="Of those, with a poke of 60 s as well; or none."
 )
 @json_option
 def main(chains: str, settings: str, repeat: int, slow: str, report: Path | None) -> None:
@@ -335,8 +336,9 @@ def main(chains: str, settings: str, repeat: int, slow: str, report: Path | None
     slowly = [int(one) for one in slow.split(",") if one]
     with running(settings, max(counts)) as bench:
         measured = medians(list(rounds(bench, counts, repeat, slowly)))
-    show(measured, settings)
+    met = show(measured, settings)
     keep(report, figures(measured))
+    sys.exit(not met)
 
 
 if __name__ == "__main__":
