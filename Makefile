@@ -51,8 +51,14 @@ demo: $(INSTALLED)  ## the same in a temporary folder, and end; status 0 if the 
 	@$(BIN)/svops demo $(ARGS)
 
 .PHONY: test
-test: $(INSTALLED)  ## all tests; ARGS goes to pytest
+test: $(INSTALLED)  ## all tests, and which lines they miss; or those that ARGS names to pytest
+ifeq ($(strip $(ARGS)),)
+	@failed=0; $(MAKE) coverage || failed=1; \
+	$(BIN)/python -m pytest tests/e2e tests/chaos tests/distributed || failed=1; \
+	exit $$failed
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 .PHONY: coverage
 coverage: $(INSTALLED)  ## the tests that start no stack, and which lines they miss; ARGS goes to pytest

@@ -27,6 +27,7 @@ from svops_plugin.application.messages import Writer
 from svops_plugin.application.meter import Meter
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.notifications import NotificationService
+from svops_plugin.application.preflight import Preflight
 from svops_plugin.application.presets import PresetService
 from svops_plugin.application.results import ResultService
 from svops_plugin.application.tasks import TaskService
@@ -123,15 +124,18 @@ class Services:
         """Keeping tasks."""
         return TaskService(self.transactions, self.paths, self.check_configuration)
 
+    @property
+    def preflight(self) -> Preflight:
+        """Looking at what a task needs."""
+        return Preflight(self.paths, dataset_problems, self.check_configuration)
+
     @cached_property
     def executions(self) -> ExecutionService:
         """Executing tasks."""
         return ExecutionService(
             transactions=self.transactions,
             airflow=host().DagRuns(),
-            paths=self.paths,
-            probe=dataset_problems,
-            check_configuration=self.check_configuration,
+            preflight=self.preflight,
             dag_ids=self.settings.chain,
         )
 
@@ -171,7 +175,7 @@ class Services:
                 task = Task(name="", customer="", log_out_path="/", dataset_id=dataset.id, dataset=dataset)
                 uow.tasks.add(task)
                 execution = chain.claim(uow, task, self.settings.chain, chain.Request("rehearsal"))
-            controller = Controller(lambda: rehearsal, self.settings.chain)
+            controller = Controller(lambda: rehearsal, self.preflight, self.settings.chain)
             for position, dag_id in enumerate(self.settings.chain, start=1):
                 run = ControllerRun(execution.controller_run_id, {})
                 controller.begin_step(run, position, dag_id, lambda step: begun.append(step.run_id))
@@ -189,7 +193,7 @@ class Services:
     @cached_property
     def controller(self) -> Controller:
         """What the controller DAG's tasks do."""
-        return Controller(self.transactions, self.settings.chain)
+        return Controller(self.transactions, self.preflight, self.settings.chain)
 
     @cached_property
     def accounts(self) -> Any:

@@ -14,6 +14,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,6 +33,7 @@ settings.load_profile("svops")
 
 
 pytest_plugins = ("tests.server",)  # fixtures of several suites
+LEFT_OUT = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,9 +63,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is about the other Airflow."""
     here = host_name()
-    others = {item for item in items if (mark := item.get_closest_marker("only_on")) and mark.args[0] != here}
+    marks = {item: mark for item in items if (mark := item.get_closest_marker("only_on"))}
+    others = {item: mark.args[1] for item, mark in marks.items() if mark.args[0] != here}
+    config.stash[LEFT_OUT] = Counter(others.values())
     config.hook.pytest_deselected(items=list(others))
     items[:] = [item for item in items if item not in others]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Tell what was left out and why, which pytest does of skipped tests only."""
+    for row, number in sorted(config.stash.get(LEFT_OUT, Counter()).items()):
+        terminalreporter.write_line(f"LEFT OUT [{number}] for the other Airflow: {row!r} in the README's table")
 
 
 HOME = Path(tempfile.mkdtemp(prefix="svops-tests-")).resolve()

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from svops_plugin.application import chain
 from svops_plugin.application.ports import Transactions, UnitOfWork
+from svops_plugin.application.preflight import Preflight
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, Json, Task, TriggerType, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound
@@ -57,8 +58,9 @@ class Step:
 class Controller:
     """Use cases of the controller DAG's own tasks."""
 
-    def __init__(self, transactions: Transactions, dag_ids: Sequence[str]) -> None:
+    def __init__(self, transactions: Transactions, preflight: Preflight, dag_ids: Sequence[str]) -> None:
         self._transactions = transactions
+        self._preflight = preflight
         self._chain = list(dag_ids)
 
     def begin_step(
@@ -74,7 +76,8 @@ class Controller:
             what was. It is not called for a step that is reused
         :returns: none if the execution has been completed, as for a step that is repeated because Airflow has
             lost sight of the process that did it
-        :raises InvalidInput: if the run's conf names no task
+        :raises InvalidInput: if the run's conf names no task, or one whose dataset, configuration or folders
+            are unusable
         :raises Conflict: if the execution has ended, its chain is not the one this DAG was built from, or the
             task is running in another run
         """
@@ -185,6 +188,7 @@ class Controller:
                     "execution_id", f"run {run.run_id} does not carry it; give a task_id only."
                 )
             task, request = self._request(uow, run, ended)
+            self._preflight(task)
             if ended is not None and position == 1 and ended.status is ExecutionStatus.COMPLETED:
                 ended = None
             reused = position - 1 if position > 1 else None

@@ -10,12 +10,8 @@ from svops_plugin.application import chain
 from svops_plugin.application.airflow_ports import Airflow, RunTaken
 from svops_plugin.application.estimates import Estimate, Wanted, estimates
 from svops_plugin.application.events import task_event
-from svops_plugin.application.file_ports import Paths, ProbeDataset
-from svops_plugin.application.ports import (
-    CheckConfiguration,
-    Transactions,
-    UnitOfWork,
-)
+from svops_plugin.application.ports import Transactions, UnitOfWork
+from svops_plugin.application.preflight import Preflight
 from svops_plugin.application.tasks import found_task
 from svops_plugin.domain.entities import Execution, IdempotencyKey, Json, Task, WorkflowRun, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, SVOpsError, Unavailable
@@ -119,16 +115,12 @@ class ExecutionService:
         *,
         transactions: Transactions,
         airflow: Airflow,
-        paths: Paths,
-        probe: ProbeDataset,
-        check_configuration: CheckConfiguration,
+        preflight: Preflight,
         dag_ids: Sequence[str],
     ) -> None:
         self._transactions = transactions
         self._airflow = airflow
-        self._paths = paths
-        self._probe = probe
-        self._check_configuration = check_configuration
+        self._preflight = preflight
         self.chain = list(dag_ids)
 
     def execute(
@@ -153,7 +145,7 @@ class ExecutionService:
         if once is not None and (answer := self._answered(once)):
             return answer
         self._refuse_running(task)
-        self._preflight(task)
+        self._look(task)
         request = chain.Request(
             requested_by=actor.username,
             requested_by_id=actor.user_id,
@@ -190,7 +182,7 @@ class ExecutionService:
             last = uow.executions.get(task.last_execution_id or 0)
         if last is None or last.status is ExecutionStatus.COMPLETED:
             raise Conflict(f"Task {task_id} has no failed or cancelled execution; execute it instead.")
-        self._preflight(task)
+        self._look(task)
         request = chain.Request(
             requested_by=actor.username,
             requested_by_id=actor.user_id,
@@ -355,21 +347,8 @@ class ExecutionService:
             newest,
         )
 
-    def _preflight(self, task: Task) -> None:
-        if task.dataset is None:
-            raise InvalidInput.field("dataset_id", f"task {task.id} has no dataset; give it one first.")
-        self._check_configuration(task)
-        self._paths.readable("dataset", task.dataset.path)
-        if task.dataset.gt_path:
-            self._paths.readable("dataset", task.dataset.gt_path)
-        self._paths.writable("log_out_path", task.log_out_path)
-        if task.video_out_path:
-            self._paths.writable("video_out_path", task.video_out_path)
-        if problems := self._probe(task.dataset):
-            raise InvalidInput(
-                f"Dataset {task.dataset.id} ({task.dataset.name}) cannot be read: {problems[0]}",
-                {"dataset": problems},
-            )
+    def _look(self, task: Task) -> None:
+        self._preflight(task)
         if problems := self._airflow.problems([CONTROLLER, *self.chain]):
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.e2e.conftest import Stack, wait_until
+from tests.e2e.conftest import PATIENCE, Stack, wait_until
 from tests.hosts import hosting
 
 CHAIN = ["data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example"]
@@ -108,6 +111,34 @@ def test_the_same_when_triggered_in_airflow(stack: Stack) -> None:
     (attempt,) = stack.get(f"tasks/{task_id}/executions")["items"]
     assert attempt["controller_run_id"] == answer.json()["dag_run_id"]
     assert (attempt["requested_by"], attempt["note"]) == (hosting().BY_HAND, "by hand")
+
+
+def trigger(stack: Stack, task_id: int) -> None:
+    """Trigger the controller DAG at the command line, in a shell that knows where the stack is."""
+    conf = json.dumps({"task_id": task_id, "note": "by hand"})
+    command = '. "$1"; exec "$2" -m airflow dags trigger svops_controller --conf "$3"'
+    shell = ["/bin/sh", "-c", command, "sh", str(stack.home / "environment"), sys.executable, conf]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: stack.standing(task_id)["execution_id"], "the claim")
+
+
+def test_the_command_starts_the_same_chain(stack: Stack) -> None:
+    failing, sound = stack.failing_task(), stack.task()
+    trigger(stack, failing)
+    trigger(stack, sound)
+    assert_failed_in_the_second(stack, failing)
+
+    by_hand = stack.end_of(sound)
+    measured = stack.get(f"tasks/{sound}")["result"]["metrics"]
+    stack.post(f"tasks/{sound}/execute")
+    by_rest = stack.end_of(sound)
+    for standing in (by_hand, by_rest):
+        assert (standing["overall_status"], statuses(standing)) == ("completed", ["success"] * 3)
+    assert by_hand.keys() == by_rest.keys()
+    again = stack.get(f"tasks/{sound}")["result"]["metrics"]
+    assert again.keys() == measured.keys()
+    assert again["accuracy"] == measured["accuracy"]
 
 
 def test_a_stopped_chain_is_taken_up_where_it_was(stack: Stack) -> None:

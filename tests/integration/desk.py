@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from svops_plugin.application.controller import Controller, ControllerRun, Step
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.monitor import Monitor
+from svops_plugin.application.preflight import Preflight
 from svops_plugin.application.results import ResultService
 from svops_plugin.application.tracking import RunTracker
 from svops_plugin.application.workflows import WorkflowService
@@ -55,19 +56,21 @@ class Desk:
         return SqlUnitOfWork(self.engine)
 
     @property
+    def preflight(self) -> Preflight:
+        return Preflight(AnyPath(), lambda _: self.problems, lambda _: None)
+
+    @property
     def service(self) -> ExecutionService:
         return ExecutionService(
             transactions=self.transactions,
             airflow=self.airflow,
-            paths=AnyPath(),
-            probe=lambda _: self.problems,
-            check_configuration=lambda _: None,
+            preflight=self.preflight,
             dag_ids=self.chain,
         )
 
     @property
     def controller(self) -> Controller:
-        return Controller(self.transactions, self.chain)
+        return Controller(self.transactions, self.preflight, self.chain)
 
     @property
     def monitor(self) -> Monitor:

@@ -6,11 +6,17 @@ import json
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from svops_plugin.bootstrap import services
+from svops_plugin.domain.failures import failure
+from svops_plugin.domain.permissions import OPERATOR
+from svops_plugin.domain.states import TaskStatus
 from svops_plugin.presentation.cli import main
 from tests.conftest import DATA, OUTPUT, PostgreSQL, connection
 
@@ -198,6 +204,27 @@ class TestTasks:
         assert "cancelled" in done(cli.invoke(main, ["task", "stop", task]))
         refused(cli.invoke(main, ["task", "status", task]), "cancelled")
         done(cli.invoke(main, ["task", "retry", task]))
+
+    @pytest.mark.usefixtures("airflow_metadata")
+    @pytest.mark.parametrize("command", ["execute", "retry"])
+    def test_watching_one_that_fails(self, cli: CliRunner, create: list[str], command: str) -> None:
+        task = int(done(cli.invoke(main, create)))
+        if command == "retry":
+            done(cli.invoke(main, ["task", "execute", str(task)]))
+            done(cli.invoke(main, ["task", "stop", str(task)]))
+
+        def fail_it() -> None:
+            while services().executions.standing(OPERATOR, task).task.status is not TaskStatus.RUNNING:
+                time.sleep(0.05)
+            execution = services().executions.standing(OPERATOR, task).execution
+            assert execution is not None
+            services().controller.fail(execution.controller_run_id, failure("own", "no such file"))
+
+        with ThreadPoolExecutor(1) as pool:
+            failing = pool.submit(fail_it)
+            watched = cli.invoke(main, ["task", command, str(task), "--watch"])
+            failing.result()
+        refused(watched, "started with 3 DAG chain", f"Task {task}: failed", "no such file")
 
 
 @pytest.mark.usefixtures("svops_database")

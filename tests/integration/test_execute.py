@@ -198,6 +198,23 @@ class TestClaim:
             execution.step_run_id(position) for position in (1, 2, 3)
         ]
 
+    def test_by_hand_without_a_dataset(self, desk: Desk) -> None:
+        with desk.transactions() as uow:
+            task = uow.tasks.add(a_task("bare"))
+        with pytest.raises(InvalidInput, match="has no dataset"):
+            desk.claim("manual__1", {"task_id": task.id})
+        assert desk.executions() == 0
+
+    def test_by_hand_with_a_dataset_that_cannot_be_read(self, desk: Desk) -> None:
+        task = desk.new_task()
+        desk.problems.append("labels.csv is missing")
+        with pytest.raises(InvalidInput, match=r"cannot be read: labels\.csv is missing"):
+            desk.claim("manual__1", {"task_id": task.id})
+        assert desk.executions() == 0
+        desk.problems.clear()
+        desk.claim("manual__1", {"task_id": task.id})
+        assert desk.executions() == 1
+
     def test_repeated_it_is_the_same(self, desk: Desk) -> None:
         task = desk.new_task()
         first = desk.claim("manual__1", {"task_id": task.id})

@@ -20,10 +20,10 @@ from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.tasks import found_task
 from svops_plugin.bootstrap import Services, host, services
 from svops_plugin.domain.entities import DataType, utcnow
-from svops_plugin.domain.errors import ConfigurationProblem
+from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
-from svops_plugin.domain.states import RunStatus
+from svops_plugin.domain.states import RunStatus, TaskStatus
 from svops_plugin.orchestration import PipelineOperator, controller, pipeline
 from svops_plugin.orchestration import step as steps
 from svops_plugin.orchestration.step import ChainStepOperator, controller_run
@@ -258,6 +258,34 @@ class TestController:
             step = ChainStepOperator(task_id="step", trigger_dag_id=dag_id, position=position)
             step.execute({"dag_run": run, "run_id": run.run_id})
         assert states(svops, task_id) == ("completed", ["reused"] * 3)
+
+
+class TestPlacesAreLookedAtAgain:
+    """A run by hand goes no other way to the files than one that REST has triggered."""
+
+    def refused(self, svops: Services, task_id: int, field: str) -> None:
+        run = ControllerRun("manual__1", {"task_id": task_id})
+        with pytest.raises(InvalidInput, match="outside the allowed folders") as refusal:
+            svops.controller.begin_step(run, 1, FIRST, lambda _: pytest.fail("It was triggered."))
+        assert set(refusal.value.errors) == {field}
+        task = svops.tasks.get(OPERATOR, task_id)
+        assert (task.status, task.last_execution_id) == (TaskStatus.PENDING, None)
+
+    def test_a_dataset_that_leads_elsewhere_now(self, svops: Services, dataset_folder: Path) -> None:
+        task_id = new_task(svops, dataset_folder)
+        dataset_folder.rename(f"{dataset_folder}-aside")
+        dataset_folder.symlink_to("/etc")
+        self.refused(svops, task_id, "dataset")
+
+    def test_an_output_folder_that_leads_elsewhere_now(
+        self, svops: Services, dataset_folder: Path, tmp_path: Path
+    ) -> None:
+        task_id = new_task(svops, dataset_folder)
+        output = OUTPUT / dataset_folder.name
+        svops.tasks.update(OPERATOR, task_id, {"log_out_path": str(output)})
+        output.symlink_to(tmp_path)
+        self.refused(svops, task_id, "log_out_path")
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestDagsOwnCallback:

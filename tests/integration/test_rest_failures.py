@@ -24,6 +24,29 @@ def task_id(admin: Client, dataset_folder: Path) -> int:
     return int(admin.post("tasks", json=body).json()["id"])
 
 
+class TestAirflowsDatabaseDown:
+    def test_everything_is_503_and_works_again(
+        self, admin: Client, task_id: int, postgresql: PostgreSQL
+    ) -> None:
+        """Nobody's token can be looked at then."""
+        before = admin.get(f"tasks/{task_id}").json()
+        postgresql.close("airflow")
+        try:
+            for method, path in [
+                ("GET", "tasks"),
+                ("GET", f"tasks/{task_id}/status"),
+                ("POST", f"tasks/{task_id}/execute"),
+                ("DELETE", f"tasks/{task_id}"),
+            ]:
+                answer = admin.request(method, path, json={} if method == "POST" else None)
+                assert "Airflow's database does not answer" in problem(answer, 503)["detail"], path
+                assert answer.headers["retry-after"].isdigit()
+        finally:
+            postgresql.open("airflow")
+        assert admin.get(f"tasks/{task_id}").json() == before
+        assert before["status"] == "pending"
+
+
 class TestDatabaseDown:
     def test_everything_is_503_and_works_again(
         self, admin: Client, task_id: int, postgresql: PostgreSQL, svops_database: str

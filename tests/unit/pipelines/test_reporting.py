@@ -22,19 +22,34 @@ DAG = "simple_workflow_example"
 
 
 class Page(HTMLParser):
-    """The elements, attributes and text of an HTML page."""
+    """The elements, attributes and text of an HTML page, and the cells of its tables by their class."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.tables: dict[str | None, list[list[str]]] = {}
+        self._rows: list[list[str]] = []
+        self._in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
+        if tag == "table":
+            self._rows = self.tables.setdefault(dict(attrs).get("class"), [])
+        elif tag == "tr":
+            self._rows.append([])
+        elif tag in {"td", "th"}:
+            self._rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag):
+        self._in_cell = self._in_cell and tag not in {"td", "th"}
 
     def handle_data(self, data):
         self.text += data
+        if self._in_cell:
+            self._rows[-1][-1] += data
 
     def all(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
         return [
@@ -81,6 +96,32 @@ def test_the_report_tells_figures_and_provenance(confused, make_run, chain):
         "60 of 60 found",
     ):
         assert expected in text
+
+
+def test_the_report_has_the_matrix_and_each_class(confused, make_run, chain):
+    run = make_run(confused("Vector", names=("a", "b", "c")), conf=SMALL)
+    chain(run)
+    evaluation = json.loads((run.output / "metrics.json").read_text())["evaluation"]
+    tables = page_of(run).tables
+    labels = ["a", "b", "c"]
+    assert [one["label"] for one in evaluation["classes"]] == labels
+    assert sum(map(sum, evaluation["confusion_matrix"])) == evaluation["errors"] + sum(
+        evaluation["confusion_matrix"][index][index] for index in range(3)
+    )
+    assert tables["matrix"][0][1:] == labels
+    assert tables["matrix"][1:] == [
+        [label, *map(str, row)] for label, row in zip(labels, evaluation["confusion_matrix"], strict=True)
+    ]
+    by_class = [row for row in tables["rows"] if row[0] in labels and len(row) == 6]
+    assert by_class == [
+        [
+            one["label"],
+            *(f"{one[measure]:.3f}" for measure in ("precision", "recall", "f1")),
+            "",
+            str(one["support"]),
+        ]
+        for one in evaluation["classes"]
+    ]
 
 
 @pytest.mark.parametrize("data_type", ["Vector", "Surf", "Jetson"])
