@@ -218,8 +218,8 @@ class Monitor:
             triggered = self._executions.trigger(seen)
             return [f"Execution {seen.id}: triggered again."] if triggered else []
         if seen.stop_requested_at is not None:
-            self._executions.finish_stop(seen)
-            return [f"Execution {seen.id}: stopped."]
+            stopped = self._executions.finish_stop(seen)
+            return [f"Execution {seen.id}: {stopped.status}."] if stopped else []
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(seen.task_id), seen.task_id)
             execution = uow.executions.lock(seen.id)
@@ -355,7 +355,7 @@ def _follow_controller(
     if controller is not None and controller.state not in ENDED:
         return []
     runs = uow.runs.of_execution(execution.id)
-    unfinished = [run for run in runs if run.status not in {RunStatus.SUCCESS, RunStatus.REUSED}]
+    unfinished = [run for run in runs if run.status not in chain.FINISHED]
     if controller is not None and controller.state == "success" and not unfinished:
         chain.complete(uow, task, execution)
         return [f"Execution {execution.id}: completed."]
