@@ -125,6 +125,8 @@ def executions_say_what_their_dag_runs_say(known: Facts) -> Iterator[str]:
         if (execution.status == "completed") != whole:
             states = ", ".join(f"{run.dag_id} {_state(known.dag_run_of(run))}" for run in runs)
             yield f"{where}, but Airflow says: controller {controller}, {states}."
+        if execution.status == "failed" and all(done):
+            yield f"{where}, but every DAG of it succeeded."
         if (execution.status == "cancelled") != (
             execution.stop_requested_at is not None and execution.status != "completed"
         ):
