@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from svops_plugin.application import alone, chain
@@ -39,7 +39,8 @@ LEASE = "monitor"
 LEASE_SECONDS = 10.0
 PERIOD = 2.0
 DISCOVERY = 5  # ticks from one look for foreign runs to the next
-STRAY_WINDOW = timedelta(seconds=60)
+STRAY_WINDOW = timedelta(seconds=60)  # how long it is looked for what an execution has left behind
+MINUTE = 60  # seconds; a lease's position counts minutes, for it is too small for seconds after 2038
 LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.FAILED})
 WAITING = "waiting: "
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
@@ -85,8 +86,10 @@ class Monitor:
                 log.exception("The monitor's tick failed; the next one follows in %s s.", PERIOD)
 
     def _look(self, *, discover: bool) -> None:
-        began = time.monotonic()
+        began, looked_at = time.monotonic(), utcnow()
         changes = self.tick()
+        with self._transactions() as uow:
+            uow.leases.advance(LEASE, int(looked_at.timestamp()) // MINUTE)
         self._tell("svops.monitor.tick", time.monotonic() - began)
         if changes:
             self._tell("svops.monitor.repairs", len(changes))
@@ -96,13 +99,13 @@ class Monitor:
     def tick(self) -> list[str]:
         """Compare once, and return a sentence for each change made.
 
-        Five queries find the differences, however many runs are active (and one for each DAG of the chain,
+        Six queries find the differences, however many runs are active (and one for each DAG of the chain,
         while there are runs whose tasks nobody has counted); each execution that differs is then
         brought up to date in a transaction of its own.
         """
         with self._transactions() as uow:
             executions = uow.executions.active()
-            ended = uow.executions.ended_since(utcnow() - STRAY_WINDOW)
+            ended = uow.executions.ended_since(_last_look(uow) - STRAY_WINDOW)
             runs = uow.runs.active()
             left = [run for run in uow.runs.of_executions([e.id for e in ended]) if run.status in LEFT_BEHIND]
         if not executions and not runs and not ended:
@@ -236,6 +239,12 @@ class Monitor:
                     chain.fail(uow, task, execution, error)
                     return [*changes, f"Execution {execution.id}: failed in {run.dag_id}."]
             return changes + _follow_controller(uow, task, execution, controller, self._timeout)
+
+
+def _last_look(uow: UnitOfWork) -> datetime:
+    """Return when the monitor last looked, to the minute: executions may have ended while no server ran."""
+    position, now = uow.leases.position(LEASE), utcnow()
+    return now if position is None else min(now, datetime.fromtimestamp(position * MINUTE, timezone.utc))
 
 
 def _attempt(what: str, repair: Callable[[], list[str]]) -> list[str]:

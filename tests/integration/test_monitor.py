@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from svops_plugin.application import monitor as monitors
 from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.monitor import Monitor
-from svops_plugin.domain.entities import Execution, Json
+from svops_plugin.domain.entities import Execution, Json, utcnow
 from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import counted
+from tests.integration.test_monitor_races import Rounds
 
 
 class TestCost:
@@ -312,6 +314,25 @@ class TestStrays:
         desk.monitor.tick()
         assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
         desk.settle()
+
+    @pytest.mark.parametrize("hours", [0.1, 100])
+    def test_what_failed_while_no_server_ran_is_stopped_and_explained_by_the_next(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, hours: float
+    ) -> None:
+        monitor = desk.monitor
+        monitor.run(Rounds(1))
+        stray, foreign = desk.execute(desk.new_task("stray")), desk.execute(desk.new_task("foreign"))
+        for execution in (stray, foreign):
+            desk.begin(execution, 1)
+            desk.controller.fail(execution.run_name, cause("prepare", "prepare ended as failed.", None))
+        desk.airflow.set("prepare", foreign.step_run_id(1), "failed")
+        known = desk.airflow.errors["prepare", foreign.step_run_id(1)] = TestCauses.CAUSE
+        monkeypatch.setattr(monitors, "utcnow", lambda: utcnow() + timedelta(hours=hours))
+        monitor.run(Rounds(1))
+        assert desk.airflow.runs["prepare", stray.step_run_id(1)].state == "failed"
+        assert desk.execution(foreign.id).error == known
+        desk.airflow.down = True
+        assert monitor.tick() == [], "what it has looked at is asked for again"
 
 
 class TestDefects:
