@@ -72,6 +72,7 @@ class Monitor:
         self._timeout = timeout
         self._tell = tell
         self._holder = new_holder()
+        self._asked: set[int] = set()  # the failed executions whose causes Airflow was asked for
 
     def run(self, stop: threading.Event) -> None:
         """Tick until stopped, while this process holds the lease; failures are logged and outlived."""
@@ -120,6 +121,7 @@ class Monitor:
         for what, repair in self._repairs(executions, runs, known, totals):
             changes += _attempt(what, repair)
         changes += _attempt("Strays", lambda: self._stop_strays(left, known))
+        self._asked &= {execution.id for execution in ended}
         for execution in ended:
             if execution.status is ExecutionStatus.FAILED:
                 changes += _attempt(f"Execution {execution.id}", partial(self._add_cause, execution))
@@ -145,21 +147,24 @@ class Monitor:
                 yield f"{run.dag_id} {run.dag_run_id}", partial(self._repair_alone, run, state)
 
     def _add_cause(self, execution: Execution) -> list[str]:
-        """Look up what went wrong where whoever reported the failure did not know, and the end of the log."""
+        """Look up what went wrong where whoever reported the failure did not know, and the end of the log.
+
+        Once for each execution: of a run that was deleted Airflow will not know it later, either.
+        """
         error = execution.error or {}
         dag_id = error.get("dag_id")
-        if dag_id not in execution.chain or "log_tail" in error:
+        if dag_id not in execution.chain or "log_tail" in error or execution.id in self._asked:
             return []
         cause = self._airflow.cause(dag_id, execution.step_run_id(execution.chain.index(dag_id) + 1))
-        if cause is None:
-            return []
-        with self._transactions() as uow:
-            task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
-            held = uow.executions.lock(execution.id)
-            for run in uow.runs.of_execution(execution.id):
-                if run.dag_id == dag_id and run.status is RunStatus.FAILED:
-                    chain.add_cause(uow, task, held, run, cause)
-        return [f"Execution {execution.id}: {chain.describe(cause)}"]
+        if cause is not None:
+            with self._transactions() as uow:
+                task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
+                held = uow.executions.lock(execution.id)
+                for run in uow.runs.of_execution(execution.id):
+                    if run.dag_id == dag_id and run.status is RunStatus.FAILED:
+                        chain.add_cause(uow, task, held, run, cause)
+        self._asked.add(execution.id)
+        return [f"Execution {execution.id}: {chain.describe(cause)}"] if cause else []
 
     def discover(self) -> list[str]:
         """Take notice of runs of registered DAGs that were started outside SVOps."""

@@ -274,8 +274,8 @@ class TestCauses:
 
     CAUSE: ClassVar[Json] = {**cause("prepare", "ValueError: no labels"), "log_tail": ["line 1", "line 2"]}
 
-    def failed(self, desk: Desk, error: Json) -> Execution:
-        execution = desk.execute(desk.new_task())
+    def failed(self, desk: Desk, error: Json, name: str = "train") -> Execution:
+        execution = desk.execute(desk.new_task(name))
         desk.set_controller(execution, "running")
         desk.begin(execution, 1)
         desk.airflow.set("prepare", execution.step_run_id(1), "failed")
@@ -300,6 +300,21 @@ class TestCauses:
         desk.airflow.errors.clear()
         desk.settle()
         assert (desk.execution(execution.id).error or {})["message"] == "failed"
+
+    def test_airflow_is_asked_once_for_each(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where it does not know, as of a run that somebody has deleted."""
+        asked: list[str] = []
+        known = desk.airflow.cause
+        monkeypatch.setattr(desk.airflow, "cause", lambda *run: (asked.append(run[1]), known(*run))[1])
+        reported = cause("prepare", "failed", None)
+        deleted, other = (self.failed(desk, reported, name) for name in ("deleted", "other"))
+        del desk.airflow.runs["prepare", deleted.step_run_id(1)]
+        del desk.airflow.errors["prepare", deleted.step_run_id(1)]
+        monitor = desk.monitor
+        for _ in range(3):
+            monitor.tick()
+        assert sorted(asked) == sorted([deleted.step_run_id(1), other.step_run_id(1)])
+        assert desk.execution(other.id).error == self.CAUSE
 
 
 class TestStrays:
