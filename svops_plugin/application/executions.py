@@ -296,15 +296,16 @@ class ExecutionService:
             answer = describe(Started(task, execution, uow.runs.of_execution(execution.id)))
             if once is not None:
                 keep_answer(uow, once, answer)
-        self.trigger(execution)
+        self.trigger(execution, once)
         return answer
 
-    def trigger(self, execution: Execution) -> bool:
+    def trigger(self, execution: Execution, once: Once | None = None) -> bool:
         """Create the controller's run of a claimed execution, or adopt the one that carries it.
 
         Safe to repeat. If Airflow refuses for good the execution ends as failed with the reason; if it does
         not answer, the trigger stays owed and the monitor makes up for it.
 
+        :param once: the request whose kept answer is forgotten if Airflow refuses for good
         :returns: whether the run exists now
         :raises SVOpsError: Airflow's refusal
         """
@@ -324,8 +325,9 @@ class ExecutionService:
                 task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
                 held = uow.executions.lock(execution.id)
                 if held is not None:
-                    error = failure(CONTROLLER, str(refusal))
-                    chain.fail(uow, task, held, error)
+                    chain.fail(uow, task, held, failure(CONTROLLER, str(refusal)))
+                if once is not None:
+                    uow.idempotency.forget(once.scope, once.key)
             raise
         with self._transactions() as uow:
             held = uow.executions.lock(execution.id)
