@@ -187,6 +187,12 @@ PLANTS = {
         f"DELETE FROM svops_event WHERE run_id = {LAST_RUN} AND type = 'workflow.started'",
         "has 0 events workflow.started",
     ),
+    "an event of a stopped run's start is missing": (
+        2,
+        "svops",
+        f"DELETE FROM svops_event WHERE run_id = {LAST_RUN} - 1 AND type = 'workflow.started'",
+        "is cancelled and has 0 events workflow.started",
+    ),
     "an event of a run's trigger is missing": (
         0,
         "svops",
