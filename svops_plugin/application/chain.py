@@ -31,6 +31,8 @@ from svops_plugin.domain.errors import Conflict, InvalidInput
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus, RunStatus, TaskStatus
 
+FINISHED = frozenset({RunStatus.SUCCESS, RunStatus.REUSED})  # of a step after which the next may begin
+
 
 @dataclass(frozen=True)
 class Request:
@@ -158,7 +160,7 @@ def _add_runs(
 
 
 def _finished_steps(runs: Sequence[WorkflowRun]) -> list[WorkflowRun]:
-    return list(takewhile(lambda run: run.status in {RunStatus.SUCCESS, RunStatus.REUSED}, runs))
+    return list(takewhile(lambda run: run.status in FINISHED, runs))
 
 
 def _copy_tracking(

@@ -117,16 +117,25 @@ class Controller:
         )
 
     def complete(self, run_id: str) -> Execution:
-        """End the execution that this run carries as completed. Safe to repeat.
+        """End the execution that this run carries as completed, now that its last step has succeeded.
 
-        :raises Conflict: if it has ended otherwise
+        Safe to repeat. Of one that is to be stopped only the steps' success is recorded: whoever stops it
+        may have failed this run by now, and is the one to find out.
+
+        :raises Conflict: if it has ended otherwise, or is to be stopped
         """
         with self._transactions() as uow:
             task, execution = self._held(uow, run_id)
-            chain.complete(uow, task, execution)
-            if execution.status is not ExecutionStatus.COMPLETED:
-                raise Conflict(f"Execution {execution.id} has ended as {execution.status}.")
-            return execution
+            if execution.stop_requested_at is None:
+                chain.complete(uow, task, execution)
+            else:
+                for run in uow.runs.of_execution(execution.id):
+                    chain.end_run(uow, task, run, RunStatus.SUCCESS)
+        if execution.status is ExecutionStatus.RUNNING:
+            raise Conflict(f"Execution {execution.id} was stopped by {execution.stop_requested_by}.")
+        if execution.status is not ExecutionStatus.COMPLETED:
+            raise Conflict(f"Execution {execution.id} has ended as {execution.status}.")
+        return execution
 
     def fail(self, run_id: str, error: Json, position: int | None = None) -> None:
         """End the execution that this run carries as failed, unless it has ended or there is none.

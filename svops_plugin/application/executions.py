@@ -195,7 +195,7 @@ class ExecutionService:
     def stop(self, actor: Actor, task_id: int) -> Standing:
         """End a running execution as cancelled: its processes are killed, later steps never start.
 
-        Asking again changes nothing.
+        Where all of it has succeeded before that, it is completed. Asking again changes nothing.
 
         :raises Conflict: if the task is not running
         """
@@ -214,28 +214,39 @@ class ExecutionService:
         self.finish_stop(execution)
         return self.standing(actor, task_id)
 
-    def finish_stop(self, execution: Execution) -> None:
-        """Carry out a stop that was asked for. Safe to repeat; the monitor does where it was interrupted."""
+    def finish_stop(self, execution: Execution) -> Execution | None:
+        """Carry out a stop that was asked for. Safe to repeat; the monitor does where it was interrupted.
+
+        What Airflow says once its runs have ended, by themselves or by this, is so for good.
+
+        :returns: the execution as it is then; none if Airflow did not answer, or it is gone
+        """
         if execution.status is not ExecutionStatus.RUNNING:
-            return
+            return execution
+        controller = (CONTROLLER, execution.controller_run_id)
         try:
-            self._airflow.stop(CONTROLLER, execution.controller_run_id)
+            self._airflow.stop(*controller)
             with self._transactions() as uow:
                 runs = [r for r in uow.runs.of_execution(execution.id) if r.status in ACTIVE_RUNS]
             for run in runs:
                 self._airflow.stop(run.dag_id, run.dag_run_id)
-            known = self._airflow.states({(run.dag_id, run.dag_run_id) for run in runs})
+            known = self._airflow.states({controller, *((run.dag_id, run.dag_run_id) for run in runs)})
         except Unavailable:
             log.warning("Airflow did not answer; execution %s will be stopped when it does.", execution.id)
-            return
+            return None
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
             held = uow.executions.lock(execution.id)
             if held is not None:
-                for run in uow.runs.of_execution(held.id):
+                runs = uow.runs.of_execution(held.id)
+                for run in runs:
                     if state := known.get((run.dag_id, run.dag_run_id)):
                         chain.catch_up(uow, task, run, state)
-                chain.cancel(uow, task, held)
+                seen = known.get(controller)
+                succeeded = seen is not None and seen.state == "success"
+                whole = succeeded and all(run.status in chain.FINISHED for run in runs)
+                (chain.complete if whole else chain.cancel)(uow, task, held)
+            return held
 
     def history(self, actor: Actor, task_id: int) -> list[Standing]:
         """Return every execution of a task with its runs, the newest first."""
@@ -277,15 +288,16 @@ class ExecutionService:
             answer = describe(Started(task, execution, uow.runs.of_execution(execution.id)))
             if once is not None:
                 keep_answer(uow, once, answer)
-        self.trigger(execution)
+        self.trigger(execution, once)
         return answer
 
-    def trigger(self, execution: Execution) -> bool:
+    def trigger(self, execution: Execution, once: Once | None = None) -> bool:
         """Create the controller's run of a claimed execution, or adopt the one that carries it.
 
         Safe to repeat. If Airflow refuses for good the execution ends as failed with the reason; if it does
         not answer, the trigger stays owed and the monitor makes up for it.
 
+        :param once: the request whose kept answer is forgotten if Airflow refuses for good
         :returns: whether the run exists now
         :raises SVOpsError: Airflow's refusal
         """
@@ -305,8 +317,9 @@ class ExecutionService:
                 task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
                 held = uow.executions.lock(execution.id)
                 if held is not None:
-                    error = failure(CONTROLLER, str(refusal))
-                    chain.fail(uow, task, held, error)
+                    chain.fail(uow, task, held, failure(CONTROLLER, str(refusal)))
+                if once is not None:
+                    uow.idempotency.forget(once.scope, once.key)
             raise
         with self._transactions() as uow:
             held = uow.executions.lock(execution.id)

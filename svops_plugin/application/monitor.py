@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from svops_plugin.application import alone, chain
@@ -39,7 +39,8 @@ LEASE = "monitor"
 LEASE_SECONDS = 10.0
 PERIOD = 2.0
 DISCOVERY = 5  # ticks from one look for foreign runs to the next
-STRAY_WINDOW = timedelta(seconds=60)
+STRAY_WINDOW = timedelta(seconds=60)  # how long it is looked for what an execution has left behind
+MINUTE = 60  # seconds; a lease's position counts minutes, for it is too small for seconds after 2038
 LEFT_BEHIND = frozenset({RunStatus.CANCELLED, RunStatus.SKIPPED, RunStatus.FAILED})
 WAITING = "waiting: "
 TRIGGER_GRACE = timedelta(seconds=10)  # how long the process that claimed may take to trigger
@@ -71,6 +72,7 @@ class Monitor:
         self._timeout = timeout
         self._tell = tell
         self._holder = new_holder()
+        self._asked: set[int] = set()  # the failed executions whose causes Airflow was asked for
 
     def run(self, stop: threading.Event) -> None:
         """Tick until stopped, while this process holds the lease; failures are logged and outlived."""
@@ -85,8 +87,10 @@ class Monitor:
                 log.exception("The monitor's tick failed; the next one follows in %s s.", PERIOD)
 
     def _look(self, *, discover: bool) -> None:
-        began = time.monotonic()
+        began, looked_at = time.monotonic(), utcnow()
         changes = self.tick()
+        with self._transactions() as uow:
+            uow.leases.advance(LEASE, int(looked_at.timestamp()) // MINUTE)
         self._tell("svops.monitor.tick", time.monotonic() - began)
         if changes:
             self._tell("svops.monitor.repairs", len(changes))
@@ -96,13 +100,13 @@ class Monitor:
     def tick(self) -> list[str]:
         """Compare once, and return a sentence for each change made.
 
-        Five queries find the differences, however many runs are active (and one for each DAG of the chain,
+        Six queries find the differences, however many runs are active (and one for each DAG of the chain,
         while there are runs whose tasks nobody has counted); each execution that differs is then
         brought up to date in a transaction of its own.
         """
         with self._transactions() as uow:
             executions = uow.executions.active()
-            ended = uow.executions.ended_since(utcnow() - STRAY_WINDOW)
+            ended = uow.executions.ended_since(_last_look(uow) - STRAY_WINDOW)
             runs = uow.runs.active()
             left = [run for run in uow.runs.of_executions([e.id for e in ended]) if run.status in LEFT_BEHIND]
         if not executions and not runs and not ended:
@@ -117,6 +121,7 @@ class Monitor:
         for what, repair in self._repairs(executions, runs, known, totals):
             changes += _attempt(what, repair)
         changes += _attempt("Strays", lambda: self._stop_strays(left, known))
+        self._asked &= {execution.id for execution in ended}
         for execution in ended:
             if execution.status is ExecutionStatus.FAILED:
                 changes += _attempt(f"Execution {execution.id}", partial(self._add_cause, execution))
@@ -142,21 +147,24 @@ class Monitor:
                 yield f"{run.dag_id} {run.dag_run_id}", partial(self._repair_alone, run, state)
 
     def _add_cause(self, execution: Execution) -> list[str]:
-        """Look up what went wrong where whoever reported the failure did not know, and the end of the log."""
+        """Look up what went wrong where whoever reported the failure did not know, and the end of the log.
+
+        Once for each execution: of a run that was deleted Airflow will not know it later, either.
+        """
         error = execution.error or {}
         dag_id = error.get("dag_id")
-        if dag_id not in execution.chain or "log_tail" in error:
+        if dag_id not in execution.chain or "log_tail" in error or execution.id in self._asked:
             return []
         cause = self._airflow.cause(dag_id, execution.step_run_id(execution.chain.index(dag_id) + 1))
-        if cause is None:
-            return []
-        with self._transactions() as uow:
-            task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
-            held = uow.executions.lock(execution.id)
-            for run in uow.runs.of_execution(execution.id):
-                if run.dag_id == dag_id and run.status is RunStatus.FAILED:
-                    chain.add_cause(uow, task, held, run, cause)
-        return [f"Execution {execution.id}: {chain.describe(cause)}"]
+        if cause is not None:
+            with self._transactions() as uow:
+                task = found_task(uow.tasks.lock(execution.task_id), execution.task_id)
+                held = uow.executions.lock(execution.id)
+                for run in uow.runs.of_execution(execution.id):
+                    if run.dag_id == dag_id and run.status is RunStatus.FAILED:
+                        chain.add_cause(uow, task, held, run, cause)
+        self._asked.add(execution.id)
+        return [f"Execution {execution.id}: {chain.describe(cause)}"] if cause else []
 
     def discover(self) -> list[str]:
         """Take notice of runs of registered DAGs that were started outside SVOps."""
@@ -218,8 +226,8 @@ class Monitor:
             triggered = self._executions.trigger(seen)
             return [f"Execution {seen.id}: triggered again."] if triggered else []
         if seen.stop_requested_at is not None:
-            self._executions.finish_stop(seen)
-            return [f"Execution {seen.id}: stopped."]
+            stopped = self._executions.finish_stop(seen)
+            return [f"Execution {seen.id}: {stopped.status}."] if stopped else []
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(seen.task_id), seen.task_id)
             execution = uow.executions.lock(seen.id)
@@ -236,6 +244,12 @@ class Monitor:
                     chain.fail(uow, task, execution, error)
                     return [*changes, f"Execution {execution.id}: failed in {run.dag_id}."]
             return changes + _follow_controller(uow, task, execution, controller, self._timeout)
+
+
+def _last_look(uow: UnitOfWork) -> datetime:
+    """Return when the monitor last looked, to the minute: executions may have ended while no server ran."""
+    position, now = uow.leases.position(LEASE), utcnow()
+    return now if position is None else min(now, datetime.fromtimestamp(position * MINUTE, timezone.utc))
 
 
 def _attempt(what: str, repair: Callable[[], list[str]]) -> list[str]:
@@ -355,7 +369,7 @@ def _follow_controller(
     if controller is not None and controller.state not in ENDED:
         return []
     runs = uow.runs.of_execution(execution.id)
-    unfinished = [run for run in runs if run.status not in {RunStatus.SUCCESS, RunStatus.REUSED}]
+    unfinished = [run for run in runs if run.status not in chain.FINISHED]
     if controller is not None and controller.state == "success" and not unfinished:
         chain.complete(uow, task, execution)
         return [f"Execution {execution.id}: completed."]

@@ -228,6 +228,9 @@ class IdempotencyKeys(Protocol):
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
 
+    def forget(self, scope: str, key: str) -> None:
+        """Forget the request that had this key."""
+
 
 class UnitOfWork(Protocol):
     """One transaction: commits when left normally, rolls back on an exception.

@@ -99,7 +99,7 @@ class ChainStepOperator(TriggerDagRunOperator):
     def _succeed(self, run: ControllerRun, step: Step) -> None:
         """Complete the execution after its last step.
 
-        :raises AirflowFailException: if it has ended otherwise
+        :raises AirflowFailException: if it has ended otherwise, or is to be stopped
         """
         if step.is_last:
             try:

@@ -125,6 +125,8 @@ def executions_say_what_their_dag_runs_say(known: Facts) -> Iterator[str]:
         if (execution.status == "completed") != whole:
             states = ", ".join(f"{run.dag_id} {_state(known.dag_run_of(run))}" for run in runs)
             yield f"{where}, but Airflow says: controller {controller}, {states}."
+        if execution.status == "failed" and all(done):
+            yield f"{where}, but every DAG of it succeeded."
         if (execution.status == "cancelled") != (
             execution.stop_requested_at is not None and execution.status != "completed"
         ):
@@ -219,7 +221,7 @@ def each_transition_has_one_event(known: Facts) -> Iterator[str]:
         if sum(begins) != (0 if run.status == "reused" else 1):
             yield f"Run {run.dag_run_id} is {run.status} and has {sum(begins)} events of its beginning."
         started = known.events["workflow.started", run.execution_id, run.id]
-        if started > 1 or (run.status == "success" and started == 0):
+        if started > 1 or (run.status in {"success", "cancelled"} and started == 0):
             yield f"Run {run.dag_run_id} is {run.status} and has {started} events workflow.started."
         for kind in sorted(set(EVENT_OF_END.values())):
             found = known.events[kind, run.execution_id, run.id]

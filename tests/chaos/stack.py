@@ -177,6 +177,12 @@ class Stack:
         with self.svops.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query, {"task_ids": list(task_ids)})}
 
+    def statuses(self, task_ids: Sequence[int]) -> dict[int, str]:
+        """Return what tasks are."""
+        query = text("SELECT id, status FROM svops_task WHERE id = ANY(:task_ids)")
+        with self.svops.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query, {"task_ids": list(task_ids)})}
+
     def is_quiet(self) -> bool:
         """Tell whether Airflow has nothing left to run, and no process of a task is alive."""
         left = scalar(self.metadata, "SELECT count(*) FROM dag_run WHERE state IN ('queued', 'running')")

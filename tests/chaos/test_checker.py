@@ -39,6 +39,10 @@ REST = "queued_at, end_date, run_type, run_after, clear_number"
 COPY = f"INSERT INTO dag_run (dag_id, run_id, state, conf, {REST})"
 AGAIN = f"{COPY} SELECT dag_id, run_id || '_again', state, conf, {REST} FROM dag_run WHERE {CHILD}"
 AFTER = f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), state, '{{}}', {REST} FROM dag_run"
+SUCCEEDED = (
+    f"WITH second AS (UPDATE dag_run SET state = 'success' WHERE {CHILD} 'held_2') "
+    f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), 'success', '{{}}', {REST} FROM dag_run"
+)
 EVENT = "task_id, execution_id, actor, data, created_at"
 EVENTS = f"INSERT INTO svops_event (type, {EVENT}) SELECT type, {EVENT} FROM svops_event"
 
@@ -86,6 +90,12 @@ PLANTS = {
         "svops",
         f"UPDATE svops_execution SET status = 'failed', error = '{{}}' WHERE id = {OF_TASK}",
         "is failed, but Airflow says",
+    ),
+    "a chain has failed, and none of its DAGs": (
+        1,
+        "metadata",
+        f"{SUCCEEDED} WHERE {CHILD} 'held_2'",
+        "is failed, but every DAG of it succeeded",
     ),
     "a chain is cancelled though nobody asked": (
         2,
@@ -176,6 +186,12 @@ PLANTS = {
         "svops",
         f"DELETE FROM svops_event WHERE run_id = {LAST_RUN} AND type = 'workflow.started'",
         "has 0 events workflow.started",
+    ),
+    "an event of a stopped run's start is missing": (
+        2,
+        "svops",
+        f"DELETE FROM svops_event WHERE run_id = {LAST_RUN} - 1 AND type = 'workflow.started'",
+        "is cancelled and has 0 events workflow.started",
     ),
     "an event of a run's trigger is missing": (
         0,

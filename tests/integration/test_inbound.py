@@ -13,6 +13,8 @@ import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from svops_plugin.bootstrap import host
+from svops_plugin.domain.errors import Conflict
 from tests.hosts import hosting
 from tests.integration.support import at_once, ok, problem, status
 from tests.server import Clients
@@ -162,6 +164,22 @@ class TestAgain:
         assert first["task_id"] == task_id
         assert ok(lab.send({"data": {"parameters": {"a": 1}}})) == first
         assert attempts(admin, task_id) == len(received(admin)) == 1
+
+    def test_after_airflow_has_refused_to_run_it(
+        self, admin: httpx.Client, nobody: httpx.Client, task_id: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lab = Lab(admin, nobody, on_receive={"execute_task": task_id})
+
+        def refuse(*_: object) -> None:
+            raise Conflict("Airflow refused to run it.")
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(host().DagRuns, "trigger", refuse)
+            assert "Airflow refused" in problem(lab.send({}), 409)["detail"]
+        assert status(admin, task_id) == "failed"
+        ok(lab.send({}))
+        assert status(admin, task_id) == "running"
+        assert (attempts(admin, task_id), len(received(admin))) == (2, 1)
 
     def test_another_body_under_the_same_id(
         self, admin: httpx.Client, nobody: httpx.Client, task_id: int

@@ -8,12 +8,14 @@ from typing import Any, ClassVar
 
 import pytest
 
+from svops_plugin.application import monitor as monitors
 from svops_plugin.application.airflow_ports import DagRunState
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.monitor import Monitor
-from svops_plugin.domain.entities import Execution, Json
+from svops_plugin.domain.entities import Execution, Json, utcnow
 from tests.integration.desk import CHAIN, Desk, cause
 from tests.integration.support import counted
+from tests.integration.test_monitor_races import Rounds
 
 
 class TestCost:
@@ -272,8 +274,8 @@ class TestCauses:
 
     CAUSE: ClassVar[Json] = {**cause("prepare", "ValueError: no labels"), "log_tail": ["line 1", "line 2"]}
 
-    def failed(self, desk: Desk, error: Json) -> Execution:
-        execution = desk.execute(desk.new_task())
+    def failed(self, desk: Desk, error: Json, name: str = "train") -> Execution:
+        execution = desk.execute(desk.new_task(name))
         desk.set_controller(execution, "running")
         desk.begin(execution, 1)
         desk.airflow.set("prepare", execution.step_run_id(1), "failed")
@@ -299,6 +301,21 @@ class TestCauses:
         desk.settle()
         assert (desk.execution(execution.id).error or {})["message"] == "failed"
 
+    def test_airflow_is_asked_once_for_each(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where it does not know, as of a run that somebody has deleted."""
+        asked: list[str] = []
+        known = desk.airflow.cause
+        monkeypatch.setattr(desk.airflow, "cause", lambda *run: (asked.append(run[1]), known(*run))[1])
+        reported = cause("prepare", "failed", None)
+        deleted, other = (self.failed(desk, reported, name) for name in ("deleted", "other"))
+        del desk.airflow.runs["prepare", deleted.step_run_id(1)]
+        del desk.airflow.errors["prepare", deleted.step_run_id(1)]
+        monitor = desk.monitor
+        for _ in range(3):
+            monitor.tick()
+        assert sorted(asked) == sorted([deleted.step_run_id(1), other.step_run_id(1)])
+        assert desk.execution(other.id).error == self.CAUSE
+
 
 class TestStrays:
     @pytest.mark.parametrize("position", [1, 2])
@@ -312,6 +329,25 @@ class TestStrays:
         desk.monitor.tick()
         assert desk.airflow.runs["prepare", execution.step_run_id(1)].state == "failed"
         desk.settle()
+
+    @pytest.mark.parametrize("hours", [0.1, 100])
+    def test_what_failed_while_no_server_ran_is_stopped_and_explained_by_the_next(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, hours: float
+    ) -> None:
+        monitor = desk.monitor
+        monitor.run(Rounds(1))
+        stray, foreign = desk.execute(desk.new_task("stray")), desk.execute(desk.new_task("foreign"))
+        for execution in (stray, foreign):
+            desk.begin(execution, 1)
+            desk.controller.fail(execution.run_name, cause("prepare", "prepare ended as failed.", None))
+        desk.airflow.set("prepare", foreign.step_run_id(1), "failed")
+        known = desk.airflow.errors["prepare", foreign.step_run_id(1)] = TestCauses.CAUSE
+        monkeypatch.setattr(monitors, "utcnow", lambda: utcnow() + timedelta(hours=hours))
+        monitor.run(Rounds(1))
+        assert desk.airflow.runs["prepare", stray.step_run_id(1)].state == "failed"
+        assert desk.execution(foreign.id).error == known
+        desk.airflow.down = True
+        assert monitor.tick() == [], "what it has looked at is asked for again"
 
 
 class TestDefects:
