@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, RunStatus
 
 E = TypeVar("E")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -149,8 +151,7 @@ class WorkflowService:
             uow.runs.add(run)
             owner_id = _owner_id(uow, run)
             uow.record(run_event("triggered", run, owner_id, actor.username, address=actor.address))
-        self._trigger(actor, run)
-        return run
+        return self._trigger(actor, run)
 
     def runs(self, actor: Actor, workflow_id: int, query: Query) -> Page[WorkflowRun]:
         """Return a page of a workflow's runs; filters ``status``, ``since``, ``until`` (of the creation)."""
@@ -242,10 +243,22 @@ class WorkflowService:
         standing = self._executions.standing(actor, task_id)
         return next(one for one in standing.runs if one.position == run.position)
 
-    def _trigger(self, actor: Actor, run: WorkflowRun) -> None:
+    def _trigger(self, actor: Actor, run: WorkflowRun) -> WorkflowRun:
+        """Create the DAG run of a run, and return the run as it is then.
+
+        If Airflow does not answer, the run stays queued: the monitor sees whether the DAG run is there. If its
+        end was recorded or asked for before the DAG run was there, nobody follows that: so it is stopped.
+        """
         conf = {**_conf(run.configuration), "workflow_run_id": run.id}
+        held = run
         try:
             self._airflow.trigger(run.dag_id, run.dag_run_id, conf, actor.username)
+            with self._transactions() as uow:
+                held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
+            if held.status not in ACTIVE_RUNS or held.stop_requested_at is not None:
+                self._airflow.stop(run.dag_id, run.dag_run_id)
+        except Unavailable:
+            log.warning("Airflow did not answer; the monitor sees what has become of run run_%s.", run.id)
         except (SVOpsError, RunTaken) as refusal:
             with self._transactions() as uow:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
@@ -253,6 +266,7 @@ class WorkflowService:
                 if uow.runs.move(held, RunStatus.FAILED, end_date=utcnow(), error=error):
                     uow.record(run_event("failed", held, _owner_id(uow, held)))
             raise
+        return held
 
     def _run(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
         actor.require("workflow", "read")
