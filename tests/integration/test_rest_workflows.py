@@ -321,10 +321,3 @@ class TestRuns:
         answer = problem(user.post(f"workflows/{workflow['id']}/runs", json=body), 422)
         assert set(answer["errors"]) == {field}
         assert ok(user.get(f"workflows/{workflow['id']}/runs"))["total"] == 0
-
-    def test_parameters_that_break_the_dags_params(self, user: Client) -> None:
-        made = ok(user.post("workflows", json={"name": "c", "dag_id": "svops_controller"}), 201)
-        answer = problem(
-            user.post(f"workflows/{made['id']}/runs", json={"parameters": {"task_id": "x"}}), 422
-        )
-        assert any("task_id" in name for name in answer["errors"])
