@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.bootstrap import host, services
+from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.presentation.cli import main
 from tests.conftest import DATA, OUTPUT, PostgreSQL, connection
 
@@ -198,6 +201,23 @@ class TestTasks:
         assert "cancelled" in done(cli.invoke(main, ["task", "stop", task]))
         refused(cli.invoke(main, ["task", "status", task]), "cancelled")
         done(cli.invoke(main, ["task", "retry", task]))
+
+
+    @pytest.mark.usefixtures("airflow_metadata")
+    def test_reconcile(self, cli: CliRunner, create: list[str]) -> None:
+        task = done(cli.invoke(main, create))
+        done(cli.invoke(main, ["task", "execute", task]))
+        done(cli.invoke(main, ["reconcile"]))  # runs that other tests left in Airflow are noticed
+        assert done(cli.invoke(main, ["reconcile"])) == "0 changes"
+        execution = services().executions.standing(OPERATOR, int(task)).execution
+        assert execution is not None
+        assert host().DagRuns().stop(CONTROLLER, execution.controller_run_id)
+        assert done(cli.invoke(main, ["reconcile"])).splitlines() == [
+            f"Execution {execution.id}: failed. The controller's run {execution.controller_run_id} failed.",
+            "1 changes",
+        ]
+        assert "failed" in cli.invoke(main, ["task", "status", task]).output
+        assert done(cli.invoke(main, ["reconcile"])) == "0 changes"
 
 
 @pytest.mark.usefixtures("svops_database")
