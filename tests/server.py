@@ -42,6 +42,44 @@ def airflow_metadata(postgresql: PostgreSQL) -> Iterator[None]:
     dispose_orm()  # at exit, as Airflow would have it, is after the server's end
 
 
+DAG_FILE = """
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG, Param
+from airflow.providers.standard.operators.empty import EmptyOperator
+
+with DAG(
+    {dag_id!r},
+    schedule=None,
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    is_paused_upon_creation=False,
+    params={params},
+):
+    {tasks}
+"""
+AddDag = Callable[..., None]
+
+
+@pytest.fixture
+def add_dag(airflow_metadata: None, tmp_path: Path) -> Iterator[AddDag]:  # noqa: ARG001
+    """Lets Airflow have one more DAG until the test ends; its tasks and params are said in Python."""
+    from airflow.api.common.delete_dag import delete_dag
+
+    added: list[str] = []
+
+    def add(dag_id: str, tasks: str, params: str = "{}") -> None:
+        folder = tmp_path / dag_id
+        folder.mkdir()
+        source = DAG_FILE.format(dag_id=dag_id, tasks=tasks, params=params)
+        (folder / f"{dag_id}.py").write_text(source)
+        hosting().add_dags(folder)
+        added.append(dag_id)
+
+    yield add
+    for dag_id in added:
+        delete_dag(dag_id)
+
+
 @pytest.fixture(scope="session")
 def api_server(airflow_metadata: None) -> Any:  # noqa: ARG001
     """The application of Airflow's server, with a user of each role, and one more of the role User."""

@@ -124,7 +124,9 @@ class Airflow(Protocol):
         """
 
     def stop(self, dag_id: str, run_id: str) -> bool:
-        """Fail a DAG run that has not ended, so that its processes are killed; tell whether there was one.
+        """Fail a DAG run that has not ended, so that its processes are killed; tell whether that changed it.
+
+        Its teardown tasks still run, and it ends when they have.
 
         :raises Unavailable: if Airflow's database does not answer, or is busy with this run
         """

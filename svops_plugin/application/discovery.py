@@ -1,4 +1,4 @@
-"""Taking notice of runs of registered DAGs that were started outside SVOps."""
+"""Looking through new runs of registered DAGs: those started outside SVOps are taken notice of."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from svops_plugin.application.airflow_ports import Airflow, SeenRun
+from svops_plugin.application.airflow_ports import ENDED, Airflow, SeenRun
 from svops_plugin.application.ports import Query, Transactions
 from svops_plugin.domain.entities import Json, TriggerType, Workflow, WorkflowRun
-from svops_plugin.domain.states import RunStatus
+from svops_plugin.domain.states import ACTIVE_RUNS, RunStatus
 
 MOST_WORKFLOWS, MOST_RUNS = 1000, 500
 
@@ -22,7 +22,34 @@ def unnoticed(transactions: Transactions, airflow: Airflow) -> Iterator[tuple[st
     for run in airflow.new_runs({w.dag_id: w.last_seen for w in workflows.values()}, MOST_RUNS):
         new.setdefault(run.dag_id, []).append(run)
     for dag_id, runs in new.items():
-        yield f"New runs of {dag_id}", partial(_take_notice, transactions, workflows[dag_id].id, runs)
+        workflow_id = workflows[dag_id].id
+        yield f"New runs of {dag_id}", partial(_look_through, transactions, airflow, workflow_id, runs)
+
+
+def _look_through(
+    transactions: Transactions, airflow: Airflow, workflow_id: int, runs: list[SeenRun]
+) -> list[str]:
+    return _stop_late(transactions, airflow, runs) + _take_notice(transactions, workflow_id, runs)
+
+
+def _stop_late(transactions: Transactions, airflow: Airflow, runs: list[SeenRun]) -> list[str]:
+    """Stop runs whose end was recorded, or asked for, before Airflow had made them: nobody follows them.
+
+    Whoever triggered one does so, unless it was killed. It comes before the runs count as seen, so that they
+    are looked at again if Airflow does not answer.
+    """
+    with transactions() as uow:
+        known = [uow.runs.of_dag_run(seen.dag_id, seen.run_id) for seen in runs if seen.state not in ENDED]
+    unwanted = [run for run in known if run is not None and _is_unwanted(run)]
+    return [
+        f"{run.dag_id} {run.dag_run_id}: stopped, it was made after its end."
+        for run in unwanted
+        if airflow.stop(run.dag_id, run.dag_run_id)
+    ]
+
+
+def _is_unwanted(run: WorkflowRun) -> bool:
+    return run.status not in {*ACTIVE_RUNS, RunStatus.SUCCESS} or run.stop_requested_at is not None
 
 
 def _take_notice(transactions: Transactions, workflow_id: int, runs: list[SeenRun]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from svops_plugin.application import alone, audit, chain
 from svops_plugin.application.airflow_ports import Airflow, Dag, DagParam, RunTaken, TaskInstanceState
 from svops_plugin.application.datasets import apply_changes
 from svops_plugin.application.events import run_event, workflow_event
-from svops_plugin.application.executions import ExecutionService
+from svops_plugin.application.executions import CONTROLLER, ExecutionService
 from svops_plugin.application.file_ports import Outputs
 from svops_plugin.application.ports import (
     Page,
@@ -27,6 +28,7 @@ from svops_plugin.domain.permissions import Actor
 from svops_plugin.domain.states import ACTIVE_RUNS, RunStatus
 
 E = TypeVar("E")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,8 @@ class WorkflowService:
 
         :param values: ``task_id``, ``dataset_id``, ``parameters``, ``note``; the parameters become the
             DAG's params. SVOps' pipelines work for the task, on the dataset in place of the task's own
-        :raises InvalidInput: if the DAG cannot run now, or a parameter breaks its params' schema
+        :raises InvalidInput: if the DAG cannot run now, a parameter breaks its params' schema, or names the
+            controller's task, which ``task_id`` does
         :raises Conflict: if the workflow is not active
         """
         workflow = self.get(actor, workflow_id)
@@ -134,7 +137,10 @@ class WorkflowService:
             "parameters": values.get("parameters") or {},
             "note": values.get("note") or "",
         }
-        self._airflow.check_conf(workflow.dag_id, _conf(configuration))
+        if workflow.dag_id == CONTROLLER and "task_id" in configuration["parameters"]:
+            raise InvalidInput.field("parameters.task_id", "name the task as task_id, beside the parameters.")
+        conf = _conf(configuration, {param.name for param in self._airflow.params(workflow.dag_id)})
+        self._airflow.check_conf(workflow.dag_id, conf)
         run = WorkflowRun(
             workflow_id=workflow.id,
             dataset_id=configuration["dataset_id"],
@@ -149,8 +155,7 @@ class WorkflowService:
             uow.runs.add(run)
             owner_id = _owner_id(uow, run)
             uow.record(run_event("triggered", run, owner_id, actor.username, address=actor.address))
-        self._trigger(actor, run)
-        return run
+        return self._trigger(actor, run, conf)
 
     def runs(self, actor: Actor, workflow_id: int, query: Query) -> Page[WorkflowRun]:
         """Return a page of a workflow's runs; filters ``status``, ``since``, ``until`` (of the creation)."""
@@ -242,10 +247,22 @@ class WorkflowService:
         standing = self._executions.standing(actor, task_id)
         return next(one for one in standing.runs if one.position == run.position)
 
-    def _trigger(self, actor: Actor, run: WorkflowRun) -> None:
-        conf = {**_conf(run.configuration), "workflow_run_id": run.id}
+    def _trigger(self, actor: Actor, run: WorkflowRun, conf: Json) -> WorkflowRun:
+        """Create the DAG run of a run, and return the run as it is then.
+
+        If Airflow does not answer, the run stays queued: the monitor sees whether the DAG run is there. If its
+        end was recorded or asked for before the DAG run was there, nobody follows that: so it is stopped.
+        """
+        held = run
         try:
-            self._airflow.trigger(run.dag_id, run.dag_run_id, conf, actor.username)
+            named = {"workflow_run_id": run.id, **conf}
+            self._airflow.trigger(run.dag_id, run.dag_run_id, named, actor.username)
+            with self._transactions() as uow:
+                held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
+            if held.status not in ACTIVE_RUNS or held.stop_requested_at is not None:
+                self._airflow.stop(run.dag_id, run.dag_run_id)
+        except Unavailable:
+            log.warning("Airflow did not answer; the monitor sees what has become of run run_%s.", run.id)
         except (SVOpsError, RunTaken) as refusal:
             with self._transactions() as uow:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
@@ -253,6 +270,7 @@ class WorkflowService:
                 if uow.runs.move(held, RunStatus.FAILED, end_date=utcnow(), error=error):
                     uow.record(run_event("failed", held, _owner_id(uow, held)))
             raise
+        return held
 
     def _run(self, actor: Actor, workflow_id: int, run_id: int) -> WorkflowRun:
         actor.require("workflow", "read")
@@ -277,9 +295,16 @@ class WorkflowService:
         return task_id
 
 
-def _conf(configuration: Mapping[str, Any]) -> Json:
-    """Return what the DAG run is given: the parameters as params, and all of it under its own names."""
-    return {**configuration["parameters"], **configuration}
+def _conf(configuration: Mapping[str, Any], params: Collection[str]) -> Json:
+    """Return what the DAG run is given: the parameters as params, and all of it under its own names.
+
+    A DAG may have params of these names itself: the parameters go before, and what nobody has said leaves the
+    DAG its own default.
+
+    :param params: the names of the DAG's params
+    """
+    said = {name: value for name, value in configuration.items() if value or name not in params}
+    return {**said, **configuration["parameters"]}
 
 
 def _check_references(uow: UnitOfWork, actor: Actor, configuration: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -171,6 +172,15 @@ def dag(dag_id: str) -> Any:
     from airflow.models.serialized_dag import SerializedDagModel
 
     return SerializedDagModel.get_dag(dag_id)
+
+
+def add_dags(folder: Path) -> None:
+    """Let Airflow have the DAGs of a folder besides its own."""
+    from airflow.models.dagbag import DagBag
+
+    bag = DagBag(folder, include_examples=False)
+    assert bag.import_errors == {}
+    bag.sync_to_db()
 
 
 def all_tell_of_failure(dag_id: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -125,6 +126,16 @@ def dag(dag_id: str) -> Any:
 
     with create_session() as session:
         return DBDagBag().get_latest_version_of_dag(dag_id, session=session)
+
+
+def add_dags(folder: Path) -> None:
+    """Let Airflow have the DAGs of a folder besides its own."""
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    bundle = "dags-folder"
+    bag = DagBag(folder, bundle_path=folder, bundle_name=bundle)
+    assert bag.import_errors == {}
+    sync_bag_to_db(bag, bundle, None)
 
 
 def all_tell_of_failure(dag_id: str) -> bool:

@@ -201,6 +201,10 @@ class Desk:
         """Let an execution have been made earlier."""
         self._set(tables.execution, execution.id, created_at=utcnow() - timedelta(**by))
 
+    def age_run(self, run: WorkflowRun, **by: float) -> None:
+        """Let a run have been made earlier."""
+        self._set(tables.workflow_run, run.id, created_at=utcnow() - timedelta(**by))
+
     def age_stop(self, run: WorkflowRun, **by: float) -> None:
         """Let a run's stop have been asked for earlier."""
         self._set(tables.workflow_run, run.id, stop_requested_at=utcnow() - timedelta(**by))

@@ -14,7 +14,14 @@ import httpx
 from sqlalchemy.engine import Engine
 from sqlalchemy.event import listen, remove
 
-from svops_plugin.application.airflow_ports import ENDED, DagRunState, RunTaken, SeenRun, TaskInstanceState
+from svops_plugin.application.airflow_ports import (
+    ENDED,
+    DagParam,
+    DagRunState,
+    RunTaken,
+    SeenRun,
+    TaskInstanceState,
+)
 from svops_plugin.bootstrap import host
 from svops_plugin.domain.entities import Dataset, DataType, Json, Task, utcnow
 from svops_plugin.domain.errors import Unavailable
@@ -151,6 +158,10 @@ class MemoryAirflow:
         self._answer()
         run = self.runs.get((dag_id, run_id))
         return run.conf if run else None
+
+    def params(self, dag_id: str) -> list[DagParam]:  # noqa: ARG002
+        self._answer()
+        return []
 
     def check_conf(self, dag_id: str, conf: Json) -> None:  # noqa: ARG002
         self._answer()

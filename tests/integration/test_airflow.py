@@ -23,6 +23,7 @@ from svops_plugin.domain.errors import Conflict, Unavailable
 from tests.conftest import PostgreSQL
 from tests.hosts import hosting
 from tests.integration.support import at_once
+from tests.server import AddDag
 
 CHAIN = ["data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example"]
 TASKS = {
@@ -136,6 +137,16 @@ class TestGateway:
         assert airflow.stop(CHAIN[0], run_id)
         assert airflow.states([(CHAIN[0], run_id)])[CHAIN[0], run_id].state == "failed"
         assert not airflow.stop(CHAIN[0], run_id)
+
+    def test_what_tears_down_still_runs(self, airflow: Any, add_dag: AddDag, run_id: str) -> None:
+        """Until it has, there is nothing more to stop."""
+        add_dag("torn_down", 'EmptyOperator(task_id="work") >> EmptyOperator(task_id="tidy").as_teardown()')
+        airflow.trigger("torn_down", run_id, {}, "ann")
+        assert airflow.stop("torn_down", run_id)
+        assert not airflow.stop("torn_down", run_id)
+        states = {one.task_id: one.state for one in airflow.task_instances("torn_down", run_id)}
+        assert states == {"work": hosting().NEVER_RAN, "tidy": None}
+        assert airflow.states([("torn_down", run_id)])["torn_down", run_id].state == "queued"
 
     def test_nobody_sees_a_run_half_stopped(self, airflow: Any, run_id: str) -> None:
         """Its skipped tasks alone would look like a success to the scheduler."""

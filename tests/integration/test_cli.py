@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from svops_plugin.bootstrap import services
+from svops_plugin.application.executions import CONTROLLER
+from svops_plugin.bootstrap import host, services
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import TaskStatus
@@ -225,6 +226,22 @@ class TestTasks:
             watched = cli.invoke(main, ["task", command, str(task), "--watch"])
             failing.result()
         refused(watched, "started with 3 DAG chain", f"Task {task}: failed", "no such file")
+
+    @pytest.mark.usefixtures("airflow_metadata")
+    def test_reconcile(self, cli: CliRunner, create: list[str]) -> None:
+        task = done(cli.invoke(main, create))
+        done(cli.invoke(main, ["task", "execute", task]))
+        settled = (done(cli.invoke(main, ["reconcile"])) == "0 changes" for _ in range(20))
+        assert any(settled)  # when the runs that other tests left in Airflow are noticed
+        execution = services().executions.standing(OPERATOR, int(task)).execution
+        assert execution is not None
+        assert host().DagRuns().stop(CONTROLLER, execution.controller_run_id)
+        assert done(cli.invoke(main, ["reconcile"])).splitlines() == [
+            f"Execution {execution.id}: failed. The controller's run {execution.controller_run_id} failed.",
+            "1 changes",
+        ]
+        assert "failed" in cli.invoke(main, ["task", "status", task]).output
+        assert done(cli.invoke(main, ["reconcile"])) == "0 changes"
 
 
 @pytest.mark.usefixtures("svops_database")

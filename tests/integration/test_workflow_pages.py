@@ -17,6 +17,7 @@ from svops_plugin.domain.states import RunStatus
 from tests.conftest import OUTPUT
 from tests.hosts import hosting
 from tests.integration.browser import WIDER, Desk, api, dataset, keep, serve, server, sit_down
+from tests.integration.support import in_airflow
 
 __all__ = ["api", "dataset", "serve", "server", "sit_down"]
 
@@ -77,6 +78,9 @@ def test_any_dag_is_registered_and_run_alone(
     page.wait_for_url("**/workflows/*/runs/run_*")
     expect(page.locator(".sv-facts")).to_contain_text("tried by hand")
     expect(page.get_by_text("1_data_processing_pipeline").first).to_be_visible()
+    run = api.get(f"api/v1/workflows/{page.url.rpartition('workflows/')[2]}").json()
+    conf = in_airflow(CONTROLLER, run["external_trigger_id"]).conf
+    assert (conf["task_id"], conf["note"]) == (task_id, "tried by hand")
 
 
 def test_a_run_is_watched_and_its_failure_explained(

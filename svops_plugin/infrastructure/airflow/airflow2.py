@@ -147,7 +147,7 @@ class DagRuns(MetadataReader):
 
 
 def _fail(session: Session, dag_id: str, run_id: str) -> bool | None:
-    """Fail a DAG run in one transaction; tell whether there was one, or none if it is locked just now.
+    """Fail a DAG run in one transaction; tell whether that changes anything, or none if it is locked just now.
 
     Airflow's own ``set_dag_run_state_to_failed`` commits each task that it skips by itself, and a task that
     just begins or ends writes back the state of the run that it remembers. A scheduler that looks then calls
@@ -172,14 +172,15 @@ def _fail(session: Session, dag_id: str, run_id: str) -> bool | None:
         return None
     cleanup = {task.task_id for task in dag.tasks if task.is_teardown}
     unfinished = [instance for instance in instances if instance.state not in State.finished]
-    for instance in unfinished:
-        if instance.task_id not in cleanup:
-            running = instance.state in under_way
-            state = TaskInstanceState.FAILED if running else TaskInstanceState.UPSTREAM_FAILED
-            instance.set_state(state, session=session)
-    if not any(instance.task_id in cleanup for instance in unfinished):
+    stopped = [instance for instance in unfinished if instance.task_id not in cleanup]
+    for instance in stopped:
+        running = instance.state in under_way
+        state = TaskInstanceState.FAILED if running else TaskInstanceState.UPSTREAM_FAILED
+        instance.set_state(state, session=session)
+    if len(stopped) == len(unfinished):
         run.set_state(DagRunState.FAILED)  # else what cleans up would not be scheduled any more
-    return True
+        return True
+    return bool(stopped)
 
 
 class Accounts:

@@ -107,7 +107,7 @@ class DagRuns(MetadataReader):
         """Fail a DAG run that has not ended; the supervisors of its tasks notice at their next heartbeat.
 
         The run's row is locked first: so the scheduler's decision on it is waited for, and it is either ended
-        by that or stopped.
+        by that or stopped. Where teardown tasks are left the run goes on, and to stop it again changes nothing.
         """
         from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
         from airflow.models.dagbag import DBDagBag
@@ -125,10 +125,10 @@ class DagRuns(MetadataReader):
                 .with_for_update(of=DagRun)
             )
             dag = DBDagBag().get_dag_for_run(run, session=session) if run else None
-            if dag is None:
+            if run is None or dag is None:
                 return False
-            set_dag_run_state_to_failed(dag=dag, run_id=run_id, commit=True, session=session)
-            return True
+            stopped, _ = set_dag_run_state_to_failed(dag=dag, run_id=run_id, commit=True, session=session)
+            return bool(stopped) or run.state == "failed"
 
     def _params(self, dag_id: str) -> Any:
         from airflow.models.dagbag import DBDagBag

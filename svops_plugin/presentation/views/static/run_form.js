@@ -25,13 +25,14 @@ function described(params) {
 
 async function show() {
   const [workflow, { items: params }] = await Promise.all([api(`workflows/${id}`), api(`workflows/${id}/params`)]);
-  const given = Object.fromEntries(params.filter((one) => one.value !== null).map((one) => [one.name, one.value]));
   const f = {
     task_id: numberField("task_id", t("Task"), "tasks", t("By name or number. SVOps' own pipelines need one.")),
     dataset_id: numberField("dataset_id", t("Dataset"), "datasets", t("By name or number, in place of the task's own.")),
     parameters: jsonField("parameters", t("Parameters"), {}),
     note: field("note", t("Note"), { input: h("textarea", { rows: 3, maxlength: 10000 }), wide: true }),
   };
+  const elsewhere = (one) => one.value === null || Object.hasOwn(f, one.name); // to be said, or said in a field of its own
+  const given = Object.fromEntries(params.filter((one) => !elsewhere(one)).map((one) => [one.name, one.value]));
   const gather = () => Object.fromEntries(Object.values(f).map((one) => [one.name, one.value()]));
   const { form } = formPage({
     title: t("Run {name}", { name: workflow.name }), crumb: [h("a", { href: page("workflows") }, t("Workflows")), " / ", h("a", { href: page(`workflows/${id}`) }, workflow.name)],
