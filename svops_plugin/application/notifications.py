@@ -19,6 +19,7 @@ from svops_plugin.domain.notifications import (
     NotificationConfig,
     NotificationDelivery,
     Signature,
+    message_scopes,
 )
 from svops_plugin.domain.permissions import Actor
 
@@ -112,10 +113,11 @@ class NotificationService:
         return config
 
     def delete(self, actor: Actor, name: str) -> None:
-        """Forget a configuration with its deliveries."""
+        """Forget a configuration with its deliveries and the messages that it has had."""
         actor.require("notification", "delete")
         with self._transactions() as uow:
             config = _found(uow, name, lock=True)
+            uow.idempotency.forget([scope for one in Signature for scope in message_scopes(config.id, one)])
             uow.notification_configs.delete(config)
             uow.record(notification_event("deleted", config, actor))
 

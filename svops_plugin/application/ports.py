@@ -228,6 +228,9 @@ class IdempotencyKeys(Protocol):
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
 
+    def forget(self, scopes: Collection[str]) -> None:
+        """Remove all requests of some scopes."""
+
 
 class UnitOfWork(Protocol):
     """One transaction: commits when left normally, rolls back on an exception.

@@ -7,7 +7,20 @@ from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import JSON, Select, Table, bindparam, exists, func, select, text, true, type_coerce, update
+from sqlalchemy import (
+    JSON,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    text,
+    true,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
@@ -356,3 +369,8 @@ class SqlIdempotencyKeys:
     def add(self, request: IdempotencyKey) -> None:
         """Keep a request with its answer."""
         self.session.add(request)
+
+    def forget(self, scopes: Collection[str]) -> None:
+        """Remove all requests of some scopes."""
+        statement = delete(tables.idempotency_key).where(tables.idempotency_key.c.scope.in_(scopes))
+        self.session.execute(statement.execution_options(synchronize_session=False))
