@@ -98,6 +98,59 @@ def test_an_address_whose_host_can_have_no_such_name(host: str) -> None:
     assert list(refusal.value.errors) == ["webhook_url"]
 
 
+MAIL = "mailtos://svops:pw@mail.example"
+CHAT = "tgram://123456789:abcdefg_hijklmnop"
+ROOM = "mmosts://chat.example/3ccdd113474722377935511fc85d3dd4"
+SLACK_APP = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+
+
+class TestOneRecipientEach:
+    """With Apprise's own plugins: of two, the one that was told is told again while the other cannot be."""
+
+    @pytest.mark.parametrize(
+        ("channel", "url"),
+        [
+            ("email", f"{MAIL}?to=a@svops.example,b@svops.example"),
+            ("email", f"{MAIL}/a@svops.example/b@svops.example"),
+            ("telegram", f"{CHAT}/12315544/12315545"),
+            ("mattermost", f"{ROOM}?channels=one,two"),
+            ("slack", f"{SLACK_APP}/one/two"),
+            ("ntfy", "ntfys://ntfy.example/one/two"),
+            ("matrix", "matrixs://svops:pw@matrix.example/%23one/%23two"),
+            ("matrix", "matrixs://svops:pw@matrix.example"),
+        ],
+    )
+    def test_several_are_refused(self, channel: str, url: str) -> None:
+        with pytest.raises(InvalidInput, match="one config") as refusal:
+            CheckedTargets(Reach()).check(channel, url)
+        assert list(refusal.value.errors) == ["webhook_url"]
+
+    @pytest.mark.parametrize(
+        ("channel", "url"),
+        [
+            ("email", f"{MAIL}?to=a@svops.example"),
+            ("email", f"{MAIL}?to=a@svops.example&cc=b@svops.example"),
+            ("telegram", f"{CHAT}/12315544"),
+            ("mattermost", ROOM),
+            ("mattermost", f"{ROOM}?channels=one"),
+            ("slack", SLACK_APP),
+            ("ntfy", "ntfys://ntfy.example/one"),
+            ("matrix", "matrixs://svops:pw@matrix.example/%23one"),
+            ("discord", "https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"),
+        ],
+    )
+    def test_one_is_not(self, channel: str, url: str) -> None:
+        assert CheckedTargets(Reach()).check(channel, url).endswith("****")
+
+
+@pytest.mark.parametrize("parameter", ["template=/etc/passwd", "retry=3"])
+@pytest.mark.parametrize("lead", ["?", "?a=b&", "?a=b;", "#?", "?%20"])
+def test_what_an_address_may_not_say_to_apprise(lead: str, parameter: str) -> None:
+    url = f"ntfys://ntfy.example/one{lead}{parameter}"
+    with pytest.raises(InvalidInput, match=f"parameter {parameter.partition('=')[0]} is not allowed"):
+        CheckedTargets(Reach()).check("ntfy", url)
+
+
 def test_without_a_key_no_secret_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Airflow has instead of a key returns what it is given: that would be taken for an address."""
     sealed = FernetCipher().encrypt("https://hooks.example/x")
