@@ -35,7 +35,8 @@ LEASE = "dispatcher"
 LEASE_SECONDS, RENEW_SECONDS = 10.0, 3.0
 PERIOD = 1.0
 BATCH = 500
-MOST_AT_ONCE, MOST_TO_ONE = 16, 4  # so that four slow targets leave room for the others
+MOST_AT_ONCE, MOST_TO_ONE = 16, 4
+SLOW = 5.0  # seconds; a target that took longer gets one at a time, so that slow ones leave room for others
 MOST_ATTEMPTS = 20  # about six hours
 FIRST_DELAY, LONGEST_DELAY = 1.0, 3600.0
 LONGEST_REST = 24 * 3600.0
@@ -58,6 +59,7 @@ class Dispatcher:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}  # deliveries by id, with their configurations
+        self._slow: set[int] = set()  # configurations whose target was, the last time
         self._resting: dict[int, float] = {}  # configurations whose target wants to be left alone, until when
 
     def run(self, stop: threading.Event) -> None:
@@ -110,11 +112,15 @@ class Dispatcher:
 
     def _start_some(self) -> int:
         with self._lock:
-            under_way, now = dict(self._under_way), time.monotonic()
+            under_way, slow, now = dict(self._under_way), set(self._slow), time.monotonic()
             self._resting = {config: until for config, until in self._resting.items() if until > now}
             resting = set(self._resting)
         to_each = Counter(under_way.values())
-        full = {config for config, number in to_each.items() if number >= MOST_TO_ONE}
+
+        def is_full(config_id: int) -> bool:
+            return to_each[config_id] >= (1 if config_id in slow else MOST_TO_ONE)
+
+        full = set(filter(is_full, to_each))
         room = MOST_AT_ONCE - len(under_way)
         if room <= 0:
             return 0
@@ -122,8 +128,8 @@ class Dispatcher:
             due = uow.deliveries.due(utcnow(), room, without=under_way.keys(), without_configs=full | resting)
         started = 0
         for delivery in due:
-            to_each[delivery.config_id] += 1
-            if to_each[delivery.config_id] <= MOST_TO_ONE:
+            if not is_full(delivery.config_id):
+                to_each[delivery.config_id] += 1
                 self._start(delivery)
                 started += 1
         return started
@@ -166,6 +172,7 @@ class Dispatcher:
         self, config: NotificationConfig, message_id: str, notice: Notice, body: str
     ) -> NotDelivered | None:
         """Send once, and return what kept it from arriving."""
+        began = time.monotonic()
         try:
             self._sender.send(self._outgoing(config, message_id, notice, body))
         except NotDelivered as failure:
@@ -175,7 +182,17 @@ class Dispatcher:
         except Exception as failure:  # a library's; not counted, it would be met again for ever
             log.exception("Sending %s failed.", message_id)
             return NotDelivered(f"Sending failed: {type(failure).__name__}.")
+        finally:
+            self._time(config.id, time.monotonic() - began)
         return None
+
+    def _time(self, config_id: int, seconds: float) -> None:
+        """Remember whether a target is slow."""
+        with self._lock:
+            if seconds > SLOW:
+                self._slow.add(config_id)
+            else:
+                self._slow.discard(config_id)
 
     def _outgoing(self, config: NotificationConfig, message_id: str, notice: Notice, body: str) -> Outgoing:
         sealed = config.sealed_secret

@@ -80,15 +80,25 @@ class TestConnecting:
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0"])
     def test_a_name_is_judged_by_what_it_becomes(self, port: int, host: str) -> None:
-        with Reach().confined():
+        with Reach().confined(60):
             with pytest.raises(PrivateTarget):
                 socket.create_connection((host, port), 5)
             assert "is not public" in (refused() or "")
 
     def test_what_is_allowed_and_who_is_not_sending(self, port: int) -> None:
-        with Reach(["127.0.0.0/8"]).confined():
+        with Reach(["127.0.0.0/8"]).confined(60):
             socket.create_connection(("127.0.0.1", port), 5).close()
         socket.create_connection(("127.0.0.1", port), 5).close()
+
+    def test_what_is_connected_is_cut_off_in_time(self, port: int) -> None:
+        with Reach(["127.0.0.0/8"]).confined(0.5) as deadline:
+            plain = socket.create_connection(("127.0.0.1", port), 60)
+            with socket.socket(fileno=plain.detach()) as taken_over:  # as TLS does
+                taken_over.settimeout(60)
+                assert taken_over.recv(1) == b""
+            assert deadline.is_over
+            with pytest.raises(TimeoutError, match="is over"):
+                socket.create_connection(("127.0.0.1", port), 60)
 
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", ".example"])
@@ -143,7 +153,7 @@ class TestOneRecipientEach:
         assert CheckedTargets(Reach()).check(channel, url).endswith("****")
 
 
-@pytest.mark.parametrize("parameter", ["template=/etc/passwd", "retry=3"])
+@pytest.mark.parametrize("parameter", ["template=/etc/passwd", "retry=3", "rto=3600", "cto=3600"])
 @pytest.mark.parametrize("lead", ["?", "?a=b&", "?a=b;", "#?", "?%20"])
 def test_what_an_address_may_not_say_to_apprise(lead: str, parameter: str) -> None:
     url = f"ntfys://ntfy.example/one{lead}{parameter}"

@@ -14,9 +14,9 @@ MASK = "****"
 FIELD = "webhook_url"
 # Parameters by which Apprise would read files of this machine.
 READS_FILES = frozenset({"attach", "cert", "key", "keyfile", "pgpkey", "pgpprv", "pgppub", "template"})
-# Those by which it would make several attempts of one.
-TRIES_AGAIN = frozenset({"retry"})
-NOT_ALLOWED = READS_FILES | TRIES_AGAIN
+# Those by which an address would say how long an attempt lasts, and make several of one.
+PATIENCE = frozenset({"cto", "retry", "rto"})
+NOT_ALLOWED = READS_FILES | PATIENCE
 
 
 class CheckedTargets:
