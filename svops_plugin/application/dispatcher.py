@@ -12,7 +12,9 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 from svops_plugin.application.event_ports import Recorded, Topic
 from svops_plugin.application.events import delivery_event
@@ -31,6 +33,7 @@ from svops_plugin.domain.notifications import (
 
 log = logging.getLogger(__name__)
 
+K = TypeVar("K")
 LEASE = "dispatcher"
 LEASE_SECONDS, RENEW_SECONDS = 10.0, 3.0
 PERIOD = 1.0
@@ -60,7 +63,9 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}  # deliveries by id, with their configurations
         self._slow: set[int] = set()  # configurations whose target was, the last time
-        self._resting: dict[int, float] = {}  # configurations whose target wants to be left alone, until when
+        # Configurations whose target, at an address, wants to be left alone, until when.
+        self._resting: dict[tuple[int, str | None], float] = {}
+        self._troubled: dict[int, float] = {}  # configurations for whose sake SVOps itself failed, likewise
 
     def run(self, stop: threading.Event) -> None:
         """Send until stopped, while this process holds the lease; failures are logged and outlived."""
@@ -103,7 +108,17 @@ class Dispatcher:
                 ]
             )
             uow.notification_configs.read_up_to(events[-1].id, [config.id for config in configs])
+        self._wake_tested(events, configs)
         return len(events)
+
+    def _wake_tested(self, events: Sequence[Recorded], configs: Sequence[NotificationConfig]) -> None:
+        """Let nothing that somebody wants to see working rest any longer."""
+        tests = [event for event in events if event.type == REQUESTED and event.data.get("test")]
+        tested = {event.data["name"] for event in tests}
+        with self._lock:
+            for config in configs:
+                if config.name in tested:
+                    self._resting.pop((config.id, config.sealed_url), None)
 
     def _start_due(self) -> None:
         """Start sending what is due, as far as there is room: to each target, and in all."""
@@ -112,20 +127,26 @@ class Dispatcher:
 
     def _start_some(self) -> int:
         with self._lock:
-            under_way, slow, now = dict(self._under_way), set(self._slow), time.monotonic()
-            self._resting = {config: until for config, until in self._resting.items() if until > now}
-            resting = set(self._resting)
+            under_way, slow = dict(self._under_way), set(self._slow)
+            self._troubled = _not_over(self._troubled)
+            troubled = set(self._troubled)
         to_each = Counter(under_way.values())
 
         def is_full(config_id: int) -> bool:
             return to_each[config_id] >= (1 if config_id in slow else MOST_TO_ONE)
 
-        full = set(filter(is_full, to_each))
+        closed = troubled.union(filter(is_full, to_each))
         room = MOST_AT_ONCE - len(under_way)
         if room <= 0:
             return 0
         with self._transactions() as uow:
-            due = uow.deliveries.due(utcnow(), room, without=under_way.keys(), without_configs=full | resting)
+            due = uow.deliveries.due(
+                utcnow(),
+                room,
+                without=under_way.keys(),
+                without_configs=closed,
+                resting=self._resting_now(uow),
+            )
         started = 0
         for delivery in due:
             if not is_full(delivery.config_id):
@@ -133,6 +154,16 @@ class Dispatcher:
                 self._start(delivery)
                 started += 1
         return started
+
+    def _resting_now(self, uow: UnitOfWork) -> set[int]:
+        """Return the configurations whose target wants to be left alone, at the address that it has now."""
+        with self._lock:
+            self._resting = _not_over(self._resting)
+            resting = set(self._resting)
+        if not resting:
+            return set()
+        sending = uow.notification_configs.sending()
+        return {config.id for config in sending if (config.id, config.sealed_url) in resting}
 
     def _start(self, delivery: NotificationDelivery) -> None:
         with self._lock:
@@ -146,7 +177,8 @@ class Dispatcher:
             self.send(delivery.id)
         except Exception:
             log.exception("Delivery %s is sent again in %s s.", delivery.id, AFTER_TROUBLE)
-            self._rest(delivery.config_id, AFTER_TROUBLE)
+            with self._lock:
+                self._troubled[delivery.config_id] = time.monotonic() + AFTER_TROUBLE
         finally:
             with self._lock:
                 del self._under_way[delivery.id]
@@ -226,26 +258,25 @@ class Dispatcher:
                 )
             else:
                 ended = False
-                delivery.attempts, delivery.last_error = attempts, str(failure)
-                delivery.next_attempt_at = utcnow() + timedelta(
-                    seconds=self._delay(config, attempts, failure)
-                )
+                rest = self._rest(uow, config, failure.retry_after)
+                wish = f" It wants to be left alone for {rest:.0f} s." if rest else ""
+                delivery.attempts, delivery.last_error = attempts, f"{failure}{wish}"
+                delivery.next_attempt_at = utcnow() + timedelta(seconds=max(_delay(attempts), rest))
             if ended:
                 uow.record(delivery_event(config, delivery))
 
-    def _delay(self, config: NotificationConfig, attempts: int, failure: NotDelivered) -> float:
-        """Return the seconds to the next attempt: twice as many each time, never the same for all."""
-        backoff = min(FIRST_DELAY * 2.0 ** (attempts - 1), LONGEST_DELAY)
-        delay = backoff * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret
-        if failure.retry_after is None:
-            return delay
-        rest = min(failure.retry_after, LONGEST_REST)
-        self._rest(config.id, rest)
-        return max(delay, rest)
+    def _rest(self, uow: UnitOfWork, config: NotificationConfig, retry_after: float | None) -> float:
+        """Leave a target alone if it wants that, and return for how many seconds.
 
-    def _rest(self, config_id: int, seconds: float) -> None:
+        Not if it was given another address during the attempt: that one has asked for nothing.
+        """
+        now = uow.notification_configs.get(config.id)
+        if not retry_after or now is None or now.sealed_url != config.sealed_url:
+            return 0.0
+        rest = min(retry_after, LONGEST_REST)
         with self._lock:
-            self._resting[config_id] = time.monotonic() + seconds
+            self._resting[config.id, config.sealed_url] = time.monotonic() + rest
+        return rest
 
     def _holds_lease(self) -> bool:
         """Tell whether this process is the one that sends; it asks again before the lease is over."""
@@ -265,6 +296,18 @@ class Dispatcher:
                 uow.leases.acquire(LEASE, self._holder, 0)
         except SVOpsError as refusal:
             log.info("Another process sends notifications in %s s: %s", LEASE_SECONDS, refusal)
+
+
+def _delay(attempts: int) -> float:
+    """Return the seconds to the next attempt: twice as many each time, never the same for all."""
+    backoff = min(FIRST_DELAY * 2.0 ** (attempts - 1), LONGEST_DELAY)
+    return backoff * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret
+
+
+def _not_over(until: Mapping[K, float]) -> dict[K, float]:
+    """Return what has not ended."""
+    now = time.monotonic()
+    return {key: end for key, end in until.items() if end > now}
 
 
 class _Tasks:
