@@ -21,6 +21,11 @@ from svops_plugin.infrastructure.notifications.deadline import Deadline
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# What Python takes for public, and leads into networks that are not: site-local addresses, local NAT64, and
+# addresses that stand for IPv4's in ways that nobody needs any more.
+NOT_PUBLIC = tuple(
+    map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
+)
 
 
 class PrivateTarget(OSError):
@@ -53,6 +58,8 @@ class Reach:
             return False
         if any(address in network for network in self._private):
             return True
+        if any(address in network for network in NOT_PUBLIC):
+            return False
         return address.is_global and not address.is_multicast
 
     def names_private(self, host: str) -> bool:
