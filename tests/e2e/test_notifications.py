@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
+
+import httpx
 
 from tests.e2e.conftest import Stack, wait_until
 from tests.integration.receivers import Mailbox, Receiver, mailbox, receiver
@@ -11,12 +14,52 @@ from tests.integration.test_documented_webhook import block, run
 
 __all__ = ["mailbox", "receiver"]
 TYPES = ["task_completed", "task_failed"]
+SECONDS = 5  # within which everybody has been told
+TESTS = 3
 
 
-def delivered(stack: Stack, name: str) -> list[dict[str, Any]] | None:
-    """Return the deliveries of a notification once none is on its way any more."""
+def delivered(stack: Stack, name: str, number: int = len(TYPES)) -> list[dict[str, Any]] | None:
+    """Return the deliveries of a notification once there are so many and none is on its way any more."""
     items: list[dict[str, Any]] = stack.get(f"notifications/configs/{name}/deliveries")["items"]
-    return items if len(items) == len(TYPES) and all(one["status"] != "pending" for one in items) else None
+    return items if len(items) == number and all(one["status"] != "pending" for one in items) else None
+
+
+def sent_once_each(stack: Stack, name: str) -> dict[str, int]:
+    """Assert one attempt at one delivery of each event, and return which event came under which id.
+
+    Tests of the notification are waited for before, one after the other: the dispatcher has looked again for
+    what is due each time.
+    """
+    for number in range(len(TYPES) + 1, len(TYPES) + TESTS + 1):
+        stack.post(f"notifications/configs/{name}/test", status=200)
+        sent = wait_until(lambda number=number: delivered(stack, name, number), f"a test of {name}")
+    assert Counter((one["event_type"], one["status"], one["attempts"]) for one in sent) == {
+        ("task.completed", "delivered", 1): 1,
+        ("task.failed", "delivered", 1): 1,
+        ("notification.requested", "delivered", 1): TESTS,
+    }
+    return {one["message_id"]: one["event_id"] for one in sent}
+
+
+def late(arrived: datetime, happened: str) -> float:
+    """Return how many seconds after an event its notification arrived."""
+    return (arrived - datetime.fromisoformat(happened)).total_seconds()
+
+
+def assert_told_in_time(receiver: Receiver, mailbox: Mailbox, mailed: dict[str, int]) -> None:
+    """Assert that nothing arrived later than the bar, counted from its event's own time."""
+    happened = {hit.json["id"]: hit.json["timestamp"] for hit in receiver.hits}
+    waited = [late(hit.at, hit.json["timestamp"]) for hit in receiver.hits]
+    for mail, arrived in zip(mailbox.mails, mailbox.arrived, strict=True):
+        (event_id,) = (event_id for message_id, event_id in mailed.items() if message_id in said_in(mail))
+        if event_id in happened:  # tests were asked for separately
+            waited.append(late(arrived, happened[event_id]))
+    assert len(waited) == 2 * len(TYPES) + TESTS
+    assert max(waited) < SECONDS, waited
+
+
+def said_in(mail: Any) -> str:
+    return str(mail.get_body(("plain", "html")).get_content())
 
 
 def test_a_completing_and_a_failing_chain_are_told_once_each(
@@ -39,15 +82,14 @@ def test_a_completing_and_a_failing_chain_are_told_once_each(
         "failed",
     ]
     for name in ("hook", "mail"):
-        sent = wait_until(lambda name=name: delivered(stack, name), f"the deliveries of {name}")
-        told = Counter((one["event_type"], one["status"], one["attempts"]) for one in sent)
-        assert told == {("task.completed", "delivered", 1): 1, ("task.failed", "delivered", 1): 1}
-    heard = {(hit.json["type"], hit.json["task_id"]) for hit in receiver.hits}
-    assert heard == {("task.completed", good), ("task.failed", bad)}
-    assert len(receiver.hits) == len(mailbox.mails) == len(TYPES)
+        wait_until(lambda name=name: delivered(stack, name), f"the deliveries of {name}")
+    _, mailed = (sent_once_each(stack, name) for name in ("hook", "mail"))
+    heard = sorted((hit.json["type"], hit.json["task_id"]) for hit in receiver.hits if hit.json["task_id"])
+    assert heard == [("task.completed", good), ("task.failed", bad)]
+    assert len(receiver.hits) == len(mailbox.mails) == len(TYPES) + TESTS
+    assert_told_in_time(receiver, mailbox, mailed)
     (failure,) = (mail for mail in mailbox.mails if "Unlikely" in str(mail["subject"]))
-    said = failure.get_body(("plain", "html")).get_content()  # type: ignore[attr-defined]  # EmailMessage's
-    assert "validate_model_performance" in said
+    assert "validate_model_performance" in said_in(failure)
     for name in ("hook", "mail"):
         assert stack.api.delete(f"notifications/configs/{name}").is_success
 
