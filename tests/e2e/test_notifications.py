@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections import Counter
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.conftest import Stack, wait_until
+from tests.hosts import hosting
 from tests.integration.receivers import Mailbox, Receiver, mailbox, receiver
 from tests.integration.test_documented_webhook import block, run
 
@@ -59,7 +61,7 @@ def assert_told_in_time(receiver: Receiver, mailbox: Mailbox, mailed: dict[str, 
 
 
 def said_in(mail: Any) -> str:
-    return str(mail.get_body(("plain", "html")).get_content())
+    return str(mail.get_body(("html", "plain")).get_content())
 
 
 def test_a_completing_and_a_failing_chain_are_told_once_each(
@@ -88,8 +90,15 @@ def test_a_completing_and_a_failing_chain_are_told_once_each(
     assert heard == [("task.completed", good), ("task.failed", bad)]
     assert len(receiver.hits) == len(mailbox.mails) == len(TYPES) + TESTS
     assert_told_in_time(receiver, mailbox, mailed)
+    (links,) = (hit.json["links"] for hit in receiver.hits if hit.json["type"] == "task.failed")
+    assert links.keys() == {"log", "page", "run"}
+    assert stack.api.get(links["page"]).status_code == 200  # with the token: nobody is sent to sign in
+    assert links["page"].endswith(f"/svops/tasks/{bad}")
+    assert hosting().RUN_PAGE.format(dag_id="ml_training_pipeline") in links["log"]
+    assert not httpx.get(links["log"], trust_env=False).is_error
     (failure,) = (mail for mail in mailbox.mails if "Unlikely" in str(mail["subject"]))
     assert "validate_model_performance" in said_in(failure)
+    assert all(html.escape(url) in said_in(failure) for url in links.values())
     for name in ("hook", "mail"):
         assert stack.api.delete(f"notifications/configs/{name}").is_success
 
