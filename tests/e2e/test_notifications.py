@@ -16,6 +16,31 @@ from tests.integration.test_documented_webhook import block, run
 
 __all__ = ["mailbox", "receiver"]
 TYPES = ["task_completed", "task_failed"]
+PAGING = '''
+"""Fails, and lets both the task and the DAG tell so."""
+
+from datetime import datetime, timezone
+
+from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.standard.operators.bash import BashOperator
+
+from svops_plugin.orchestration import SVOpsNotifier
+
+with DAG(
+    "paging",
+    schedule=None,
+    start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
+    catchup=False,
+    is_paused_upon_creation=False,
+    on_failure_callback=SVOpsNotifier("pager", "{{ dag.dag_id }} has failed"),
+):
+    BashOperator(
+        task_id="work",
+        bash_command="exit 1",
+        retries=0,
+        on_failure_callback=SVOpsNotifier("pager", "{{ task.task_id }} has failed", "run {{ run_id }}"),
+    )
+'''
 SECONDS = 5  # within which everybody has been told
 TESTS = 3
 
@@ -112,3 +137,22 @@ def test_a_signed_webhook_starts_a_chain_as_the_guide_shows(stack: Stack) -> Non
     standing = stack.end_of(task_id)
     assert (standing["execution_id"], standing["overall_status"]) == (answer["execution_id"], "completed")
     assert stack.api.delete("notifications/configs/lab").is_success
+
+
+def test_a_dag_tells_of_its_failure(stack: Stack, receiver: Receiver) -> None:
+    body = {"name": "pager", "channel": "webhook", "webhook_url": receiver.url()}
+    stack.post("notifications/configs", body)
+    (stack.home / "dags" / "paging.py").write_text(PAGING)
+    wait_until(lambda: "paging" in {one["dag_id"] for one in stack.get("dags")["items"]}, "the DAG")
+    answer = stack.airflow.post("dags/paging/dagRuns", json=hosting().A_RUN_NOW)
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: len(receiver.hits) >= 2, "what the task and the DAG tell")
+    told = {hit.json["data"]["title"]: hit.json for hit in receiver.hits}
+    assert told.keys() == {"work has failed", "paging has failed"}
+    assert {(one["type"], one["actor"]) for one in told.values()} == {("notification.requested", "paging")}
+    work = told["work has failed"]
+    assert work["data"]["message"] == f"run {answer.json()['dag_run_id']}"
+    assert hosting().RUN_PAGE.format(dag_id="paging") in work["links"]["log"]
+    assert not httpx.get(work["links"]["log"], trust_env=False).is_error
+    assert stack.api.delete("notifications/configs/pager").is_success
+    assert len(receiver.hits) == 2
