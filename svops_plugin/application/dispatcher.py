@@ -12,7 +12,9 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import TypeVar
 
 from svops_plugin.application.event_ports import Recorded, Topic
 from svops_plugin.application.events import delivery_event
@@ -31,11 +33,13 @@ from svops_plugin.domain.notifications import (
 
 log = logging.getLogger(__name__)
 
+K = TypeVar("K")
 LEASE = "dispatcher"
 LEASE_SECONDS, RENEW_SECONDS = 10.0, 3.0
 PERIOD = 1.0
 BATCH = 500
-MOST_AT_ONCE, MOST_TO_ONE = 16, 4  # so that four slow targets leave room for the others
+MOST_AT_ONCE, MOST_TO_ONE = 16, 4
+SLOW = 5.0  # seconds; a target that took longer gets one at a time, so that slow ones leave room for others
 MOST_ATTEMPTS = 20  # about six hours
 FIRST_DELAY, LONGEST_DELAY = 1.0, 3600.0
 LONGEST_REST = 24 * 3600.0
@@ -58,7 +62,10 @@ class Dispatcher:
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}  # deliveries by id, with their configurations
-        self._resting: dict[int, float] = {}  # configurations whose target wants to be left alone, until when
+        self._slow: set[int] = set()  # configurations whose target was, the last time
+        # Configurations whose target, at an address, wants to be left alone, until when.
+        self._resting: dict[tuple[int, str | None], float] = {}
+        self._troubled: dict[int, float] = {}  # configurations for whose sake SVOps itself failed, likewise
 
     def run(self, stop: threading.Event) -> None:
         """Send until stopped, while this process holds the lease; failures are logged and outlived."""
@@ -101,7 +108,17 @@ class Dispatcher:
                 ]
             )
             uow.notification_configs.read_up_to(events[-1].id, [config.id for config in configs])
+        self._wake_tested(events, configs)
         return len(events)
+
+    def _wake_tested(self, events: Sequence[Recorded], configs: Sequence[NotificationConfig]) -> None:
+        """Let nothing that somebody wants to see working rest any longer."""
+        tests = [event for event in events if event.type == REQUESTED and event.data.get("test")]
+        tested = {event.data["name"] for event in tests}
+        with self._lock:
+            for config in configs:
+                if config.name in tested:
+                    self._resting.pop((config.id, config.sealed_url), None)
 
     def _start_due(self) -> None:
         """Start sending what is due, as far as there is room: to each target, and in all."""
@@ -110,23 +127,43 @@ class Dispatcher:
 
     def _start_some(self) -> int:
         with self._lock:
-            under_way, now = dict(self._under_way), time.monotonic()
-            self._resting = {config: until for config, until in self._resting.items() if until > now}
-            resting = set(self._resting)
+            under_way, slow = dict(self._under_way), set(self._slow)
+            self._troubled = _not_over(self._troubled)
+            troubled = set(self._troubled)
         to_each = Counter(under_way.values())
-        full = {config for config, number in to_each.items() if number >= MOST_TO_ONE}
+
+        def is_full(config_id: int) -> bool:
+            return to_each[config_id] >= (1 if config_id in slow else MOST_TO_ONE)
+
+        closed = troubled.union(filter(is_full, to_each))
         room = MOST_AT_ONCE - len(under_way)
         if room <= 0:
             return 0
         with self._transactions() as uow:
-            due = uow.deliveries.due(utcnow(), room, without=under_way.keys(), without_configs=full | resting)
+            due = uow.deliveries.due(
+                utcnow(),
+                room,
+                without=under_way.keys(),
+                without_configs=closed,
+                resting=self._resting_now(uow),
+            )
         started = 0
         for delivery in due:
-            to_each[delivery.config_id] += 1
-            if to_each[delivery.config_id] <= MOST_TO_ONE:
+            if not is_full(delivery.config_id):
+                to_each[delivery.config_id] += 1
                 self._start(delivery)
                 started += 1
         return started
+
+    def _resting_now(self, uow: UnitOfWork) -> set[int]:
+        """Return the configurations whose target wants to be left alone, at the address that it has now."""
+        with self._lock:
+            self._resting = _not_over(self._resting)
+            resting = set(self._resting)
+        if not resting:
+            return set()
+        sending = uow.notification_configs.sending()
+        return {config.id for config in sending if (config.id, config.sealed_url) in resting}
 
     def _start(self, delivery: NotificationDelivery) -> None:
         with self._lock:
@@ -140,7 +177,8 @@ class Dispatcher:
             self.send(delivery.id)
         except Exception:
             log.exception("Delivery %s is sent again in %s s.", delivery.id, AFTER_TROUBLE)
-            self._rest(delivery.config_id, AFTER_TROUBLE)
+            with self._lock:
+                self._troubled[delivery.config_id] = time.monotonic() + AFTER_TROUBLE
         finally:
             with self._lock:
                 del self._under_way[delivery.id]
@@ -166,6 +204,7 @@ class Dispatcher:
         self, config: NotificationConfig, message_id: str, notice: Notice, body: str
     ) -> NotDelivered | None:
         """Send once, and return what kept it from arriving."""
+        began = time.monotonic()
         try:
             self._sender.send(self._outgoing(config, message_id, notice, body))
         except NotDelivered as failure:
@@ -175,7 +214,17 @@ class Dispatcher:
         except Exception as failure:  # a library's; not counted, it would be met again for ever
             log.exception("Sending %s failed.", message_id)
             return NotDelivered(f"Sending failed: {type(failure).__name__}.")
+        finally:
+            self._time(config.id, time.monotonic() - began)
         return None
+
+    def _time(self, config_id: int, seconds: float) -> None:
+        """Remember whether a target is slow."""
+        with self._lock:
+            if seconds > SLOW:
+                self._slow.add(config_id)
+            else:
+                self._slow.discard(config_id)
 
     def _outgoing(self, config: NotificationConfig, message_id: str, notice: Notice, body: str) -> Outgoing:
         sealed = config.sealed_secret
@@ -209,26 +258,25 @@ class Dispatcher:
                 )
             else:
                 ended = False
-                delivery.attempts, delivery.last_error = attempts, str(failure)
-                delivery.next_attempt_at = utcnow() + timedelta(
-                    seconds=self._delay(config, attempts, failure)
-                )
+                rest = self._rest(uow, config, failure.retry_after)
+                wish = f" It wants to be left alone for {rest:.0f} s." if rest else ""
+                delivery.attempts, delivery.last_error = attempts, f"{failure}{wish}"
+                delivery.next_attempt_at = utcnow() + timedelta(seconds=max(_delay(attempts), rest))
             if ended:
                 uow.record(delivery_event(config, delivery))
 
-    def _delay(self, config: NotificationConfig, attempts: int, failure: NotDelivered) -> float:
-        """Return the seconds to the next attempt: twice as many each time, never the same for all."""
-        backoff = min(FIRST_DELAY * 2.0 ** (attempts - 1), LONGEST_DELAY)
-        delay = backoff * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret
-        if failure.retry_after is None:
-            return delay
-        rest = min(failure.retry_after, LONGEST_REST)
-        self._rest(config.id, rest)
-        return max(delay, rest)
+    def _rest(self, uow: UnitOfWork, config: NotificationConfig, retry_after: float | None) -> float:
+        """Leave a target alone if it wants that, and return for how many seconds.
 
-    def _rest(self, config_id: int, seconds: float) -> None:
+        Not if it was given another address during the attempt: that one has asked for nothing.
+        """
+        now = uow.notification_configs.get(config.id)
+        if not retry_after or now is None or now.sealed_url != config.sealed_url:
+            return 0.0
+        rest = min(retry_after, LONGEST_REST)
         with self._lock:
-            self._resting[config_id] = time.monotonic() + seconds
+            self._resting[config.id, config.sealed_url] = time.monotonic() + rest
+        return rest
 
     def _holds_lease(self) -> bool:
         """Tell whether this process is the one that sends; it asks again before the lease is over."""
@@ -248,6 +296,18 @@ class Dispatcher:
                 uow.leases.acquire(LEASE, self._holder, 0)
         except SVOpsError as refusal:
             log.info("Another process sends notifications in %s s: %s", LEASE_SECONDS, refusal)
+
+
+def _delay(attempts: int) -> float:
+    """Return the seconds to the next attempt: twice as many each time, never the same for all."""
+    backoff = min(FIRST_DELAY * 2.0 ** (attempts - 1), LONGEST_DELAY)
+    return backoff * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, keeps no secret
+
+
+def _not_over(until: Mapping[K, float]) -> dict[K, float]:
+    """Return what has not ended."""
+    now = time.monotonic()
+    return {key: end for key, end in until.items() if end > now}
 
 
 class _Tasks:

@@ -125,9 +125,13 @@ def delivery_event(config: NotificationConfig, delivery: NotificationDelivery) -
     )
 
 
-def requested_event(name: str, title: str, message: str, actor: str, log_url: str | None = None) -> Event:
+def requested_event(
+    name: str, title: str, message: str, actor: str, log_url: str | None = None, *, test: bool = False
+) -> Event:
     """Ask for a notification through the configuration of this name."""
-    data = {"name": name, "title": title, "message": message, "log_url": log_url}
+    data: Json = {"name": name, "title": title, "message": message, "log_url": log_url}
+    if test:
+        data["test"] = True
     return Event(type=REQUESTED, actor=actor, data=data)
 
 

@@ -21,9 +21,9 @@ class Old(Protocol):
     """Rows that are older than a time and that nothing depends on which is under way.
 
     Events by when they were made, but never the newest, whose id tells how far the outbox has come, and none
-    behind one that is kept; notifications that have ended; idempotency keys; expired refresh tokens;
-    executions that have ended, but not the last of their task, nor one that a running one goes on from;
-    workflow runs outside any chain that have ended.
+    behind one that is kept; notifications that have ended; idempotency keys, but not those of messages whose
+    signature tells no time; expired refresh tokens; executions that have ended, but not the last of their
+    task, nor one that a running one goes on from; workflow runs outside any chain that have ended.
 
     :raises KeyError: at every call, for a table that is not in ``TABLES``
     """

@@ -19,7 +19,7 @@ from svops_plugin.application.notification_ports import Cipher, Received, Signat
 from svops_plugin.application.ports import Accounts, Transactions, UnitOfWork
 from svops_plugin.domain.entities import Dataset, Json
 from svops_plugin.domain.errors import InvalidInput, NotAuthenticated, PermissionDenied
-from svops_plugin.domain.notifications import INBOUND, NotificationConfig, Signature
+from svops_plugin.domain.notifications import INBOUND, NotificationConfig, Signature, message_scopes
 from svops_plugin.domain.permissions import Actor
 
 KEY_HEADER = "webhook-id"
@@ -67,27 +67,25 @@ class InboundService:
         :raises Conflict: if the task is running already or the dataset's name is taken
         """
         config = self._named(name)
+        signature = config.signature or Signature.STANDARD
         secret = self._cipher.decrypt(config.sealed_secret or "")
-        key = self._signatures.verify(config.signature or Signature.STANDARD, secret, received)
+        key = self._signatures.verify(signature, secret, received)
         payload = parse(received.body)
         digest = hashlib.sha256(received.body).hexdigest()
-        once = Once(f"webhook:{config.id}", key, digest, KEY_HEADER)
+        once, done = (Once(scope, key, digest, KEY_HEADER) for scope in message_scopes(config.id, signature))
         with self._transactions() as uow:
-            uow.notification_configs.named(name, lock=True)  # of two at once, the second sees the first
+            # Of two at once, the second sees the first; and nothing is kept for what was deleted meanwhile.
+            _receiving(uow.notification_configs.named(name, lock=True))
             if earlier_answer(uow, once) is None:
                 keep_answer(uow, once, RECEIVED)
                 uow.record(webhook_event(config, payload))
         if config.on_receive is None:
             return RECEIVED
-        done = Once(f"webhook:{config.id}:done", key, digest, KEY_HEADER)
         return self._act(config, payload, done, load_dataset)
 
     def _named(self, name: str) -> NotificationConfig:
         with self._transactions() as uow:
-            config = uow.notification_configs.named(name)
-        if config is None or config.channel != INBOUND or not config.enabled:
-            raise NotAuthenticated("The signature is not valid for this webhook.")
-        return config
+            return _receiving(uow.notification_configs.named(name))
 
     def _act(self, config: NotificationConfig, payload: Json, once: Once, load_dataset: LoadDataset) -> Json:
         """Follow the rule; what the message itself says goes along where the rule is silent."""
@@ -130,6 +128,16 @@ class InboundService:
                 f"Who made webhook {config.name!r} may do nothing any more; somebody else has to make it."
             )
         return Actor(config.created_by_id, account.username, account.roles)
+
+
+def _receiving(config: NotificationConfig | None) -> NotificationConfig:
+    """Return a configuration that takes messages.
+
+    :raises NotAuthenticated: if it is another, or none
+    """
+    if config is None or config.channel != INBOUND or not config.enabled:
+        raise NotAuthenticated("The signature is not valid for this webhook.")
+    return config
 
 
 def _object(value: Any) -> Json:

@@ -61,10 +61,22 @@ class Deliveries(Protocol):
     def add_missing(self, deliveries: Sequence[NotificationDelivery]) -> None:
         """Write those whose event has none for its configuration yet."""
 
+    def hurry(self, config_id: int) -> None:
+        """Let all of a configuration's that are on their way be due now."""
+
     def due(
-        self, now: datetime, limit: int, *, without: Collection[int], without_configs: Collection[int]
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        without: Collection[int],
+        without_configs: Collection[int],
+        resting: Collection[int],
     ) -> Sequence[NotificationDelivery]:
-        """Return the first of those that are to be sent now, to configurations that are enabled."""
+        """Return the first of those that are to be sent now, to configurations that are enabled.
+
+        :param resting: configurations of which only those are sent that somebody asked for once more
+        """
 
     def pending(self) -> int:
         """Return how many have not ended."""

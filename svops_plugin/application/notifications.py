@@ -19,6 +19,7 @@ from svops_plugin.domain.notifications import (
     NotificationConfig,
     NotificationDelivery,
     Signature,
+    message_scopes,
 )
 from svops_plugin.domain.permissions import Actor
 
@@ -83,7 +84,8 @@ class NotificationService:
     def update(self, actor: Actor, name: str, values: Mapping[str, Any]) -> NotificationConfig:
         """Change the given fields; with ``version``, only if nobody else has edited since.
 
-        What happened while it was disabled it is not told afterwards.
+        What happened while it was disabled it is not told afterwards. What waits for another attempt is sent
+        to a new address at once.
 
         :raises InvalidInput: naming the fields that are to blame
         :raises Conflict: if the version is not the present one
@@ -101,6 +103,7 @@ class NotificationService:
             self._check(config)
             if "webhook_url" in changed:
                 self._seal_url(config)
+                uow.deliveries.hurry(config.id)
             _check_rule(uow, config)
             if config.enabled and not was_enabled:
                 config.last_event_id = uow.events.newest()
@@ -112,10 +115,11 @@ class NotificationService:
         return config
 
     def delete(self, actor: Actor, name: str) -> None:
-        """Forget a configuration with its deliveries."""
+        """Forget a configuration with its deliveries and the messages that it has had."""
         actor.require("notification", "delete")
         with self._transactions() as uow:
             config = _found(uow, name, lock=True)
+            uow.idempotency.forget_scopes([scope for one in Signature for scope in message_scopes(config.id, one)])
             uow.notification_configs.delete(config)
             uow.record(notification_event("deleted", config, actor))
 
@@ -135,13 +139,14 @@ class NotificationService:
         return WithSecret(config, secret)
 
     def test(self, actor: Actor, name: str) -> None:
-        """Send something harmless, in the way that everything goes.
+        """Send something harmless, in the way that everything goes; now, though its target wants a rest.
 
         :raises Conflict: if nothing can be sent there now
         """
         actor.require("notification", "edit")
         message = f"{actor.username} wants to see whether messages from SVOps arrive here. They do."
-        self._request(requested_event(name, "A test of SVOps' notifications", message, actor.username))
+        title = "A test of SVOps' notifications"
+        self._request(requested_event(name, title, message, actor.username, test=True))
 
     def request(self, name: str, title: str, message: str, actor: str, log_url: str | None = None) -> None:
         """Let a DAG's author tell something through a configuration, whatever types that has.

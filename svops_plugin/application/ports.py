@@ -231,6 +231,9 @@ class IdempotencyKeys(Protocol):
     def forget(self, scope: str, key: str) -> None:
         """Forget the request that had this key."""
 
+    def forget_scopes(self, scopes: Collection[str]) -> None:
+        """Remove all requests of some scopes."""
+
 
 class UnitOfWork(Protocol):
     """One transaction: commits when left normally, rolls back on an exception.

@@ -91,7 +91,9 @@ EVENT_TYPES: Mapping[str, Schema] = {
     "notification.created": _CONFIG,
     "notification.updated": _CONFIG,
     "notification.deleted": _CONFIG,
-    "notification.requested": _data({"name": TEXT, "title": TEXT, "message": TEXT, "log_url": TEXT_OR_NONE}),
+    "notification.requested": _data(
+        {"name": TEXT, "title": TEXT, "message": TEXT, "log_url": TEXT_OR_NONE}, test={"type": "boolean"}
+    ),
     "notification.sent": _data(_DELIVERY),
     "notification.failed": _data({**_DELIVERY, "message": TEXT}),
     "user.created": _USER,

@@ -73,6 +73,15 @@ class Signature(str, Enum):
         return self.value
 
 
+UNDATED = "github:"  # begins the scopes of messages whose signature tells no time: none is ever too old
+
+
+def message_scopes(config_id: int, signature: Signature) -> tuple[str, str]:
+    """Return where it is remembered that a message came in, and that what it asks for was done."""
+    scope = f"{UNDATED if signature is Signature.GITHUB else 'webhook:'}{config_id}"
+    return scope, f"{scope}:done"
+
+
 @dataclass(eq=False, kw_only=True)
 class NotificationConfig:
     """Where notifications go, or where messages of others come in (channel ``inbound``).

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from email.message import Message
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ from svops_plugin.application.dispatcher import Dispatcher
 from svops_plugin.application.messages import Writer
 from svops_plugin.application.notifications import NotificationService
 from svops_plugin.application.ports import Query
-from svops_plugin.domain.entities import Event
+from svops_plugin.domain.entities import Event, utcnow
 from svops_plugin.domain.notifications import NotificationConfig, NotificationDelivery
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.infrastructure.airflow.fernet import FernetCipher
@@ -41,6 +42,7 @@ class Hit:
     path: str
     headers: dict[str, str]
     body: bytes
+    at: datetime = field(default_factory=utcnow)
 
     @property
     def json(self) -> Any:
@@ -111,14 +113,16 @@ class AnyPort(Controller):
 
 
 class Mailbox:
-    """An SMTP server that keeps what it gets."""
+    """An SMTP server that keeps what it gets, and when."""
 
     def __init__(self) -> None:
         self.mails: list[Message] = []
+        self.arrived: list[datetime] = []
         self._controller = AnyPort(self, hostname="127.0.0.1", port=0)
         self._controller.start()
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802  # aiosmtpd's
+        self.arrived.append(utcnow())
         self.mails.append(email.message_from_bytes(envelope.content, policy=default))
         return "250 OK"
 

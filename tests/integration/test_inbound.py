@@ -6,15 +6,17 @@ import base64
 import hmac
 import json
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from svops_plugin.bootstrap import host
+from svops_plugin.bootstrap import host, services
+from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.errors import Conflict
+from svops_plugin.infrastructure.database import tables
 from tests.hosts import hosting
 from tests.integration.support import at_once, ok, problem, status
 from tests.server import Clients
@@ -44,6 +46,12 @@ class Lab:
     def send(self, told: Any, message_id: str = "msg_1", age: float = 0) -> httpx.Response:
         body = json.dumps(told).encode()
         return self.post(body, self.signed(body, message_id, age))
+
+    def send_as_github(self, body: bytes) -> httpx.Response:
+        signature = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
+        return self.post(
+            body, {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
+        )
 
 
 def received(admin: httpx.Client) -> list[dict[str, Any]]:
@@ -201,6 +209,48 @@ class TestAgain:
             body = json.dumps({"from": name}).encode()
             ok(lab.post(body, lab.signed(body), name))
         assert [one["source"] for one in received(admin)] == ["lab", "other"]
+
+
+class TestLongAfterwards:
+    """Retention forgets the keys of requests; a message that GitHub signed stays valid for ever."""
+
+    def forget_what_is_old(self) -> int:
+        own = services(pooled=True)
+        with own.engine.begin() as connection:
+            long_ago = utcnow() - timedelta(days=1000)
+            connection.execute(tables.idempotency_key.update().values(created_at=long_ago))
+        found = own.housekeeper.count(utcnow(), ["idempotency_key"])["idempotency_key"]
+        assert own.retention.purge()["idempotency_key"] == found
+        return found
+
+    def kept(self) -> int:
+        with services(pooled=True).engine.connect() as connection:
+            return len(connection.execute(tables.idempotency_key.select()).fetchall())
+
+    def test_what_github_signed_does_nothing_a_second_time(
+        self, admin: httpx.Client, nobody: httpx.Client, task_id: int
+    ) -> None:
+        lab = Lab(admin, nobody, signature="github", on_receive={"execute_task": task_id})
+        first = ok(lab.send_as_github(b'{"a": 1}'))
+        assert self.forget_what_is_old() == 0
+        assert ok(lab.send_as_github(b'{"a": 1}')) == first
+        assert attempts(admin, task_id) == len(received(admin)) == 1
+
+    def test_what_tells_its_time_is_forgotten(self, admin: httpx.Client, nobody: httpx.Client) -> None:
+        lab = Lab(admin, nobody)
+        ok(lab.send({}))
+        assert self.forget_what_is_old() == 1
+        assert "timestamp" in problem(lab.send({}, age=301), 401)["detail"]
+
+    @pytest.mark.parametrize("signature", ["standard", "github"])
+    def test_messages_go_with_their_notification(
+        self, admin: httpx.Client, nobody: httpx.Client, task_id: int, signature: str
+    ) -> None:
+        lab = Lab(admin, nobody, signature=signature, on_receive={"execute_task": task_id})
+        ok(lab.send_as_github(b"{}") if signature == "github" else lab.send({}))
+        assert self.kept() == 2
+        ok(admin.delete("notifications/configs/lab"))
+        assert self.kept() == 0
 
 
 class TestRules:

@@ -51,7 +51,13 @@ NOTICE = Notice(
         ("::ffff:1.1.1.1", True),
         ("64:ff9b::a01:203", False),
         ("64:ff9b::101:101", True),
+        ("64:ff9b:1::a01:203", False),
         ("2002:a01:203::1", False),
+        ("fec0::1", False),
+        ("feff::1", False),
+        ("::10.1.2.3", False),
+        ("::1.1.1.1", False),
+        ("::ffff:0:a01:203", False),
         ("localhost", False),
         ("/run/some.socket", False),
         ("", False),
@@ -80,15 +86,25 @@ class TestConnecting:
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0"])
     def test_a_name_is_judged_by_what_it_becomes(self, port: int, host: str) -> None:
-        with Reach().confined():
+        with Reach().confined(60):
             with pytest.raises(PrivateTarget):
                 socket.create_connection((host, port), 5)
             assert "is not public" in (refused() or "")
 
     def test_what_is_allowed_and_who_is_not_sending(self, port: int) -> None:
-        with Reach(["127.0.0.0/8"]).confined():
+        with Reach(["127.0.0.0/8"]).confined(60):
             socket.create_connection(("127.0.0.1", port), 5).close()
         socket.create_connection(("127.0.0.1", port), 5).close()
+
+    def test_what_is_connected_is_cut_off_in_time(self, port: int) -> None:
+        with Reach(["127.0.0.0/8"]).confined(0.5) as deadline:
+            plain = socket.create_connection(("127.0.0.1", port), 60)
+            with socket.socket(fileno=plain.detach()) as taken_over:  # as TLS does
+                taken_over.settimeout(60)
+                assert taken_over.recv(1) == b""
+            assert deadline.is_over
+            with pytest.raises(TimeoutError, match="is over"):
+                socket.create_connection(("127.0.0.1", port), 60)
 
 
 @pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", ".example"])
@@ -96,6 +112,59 @@ def test_an_address_whose_host_can_have_no_such_name(host: str) -> None:
     with pytest.raises(InvalidInput, match="no name of a host") as refusal:
         CheckedTargets(Reach()).check(WEBHOOK, f"https://{host}/x")
     assert list(refusal.value.errors) == ["webhook_url"]
+
+
+MAIL = "mailtos://svops:pw@mail.example"
+CHAT = "tgram://123456789:abcdefg_hijklmnop"
+ROOM = "mmosts://chat.example/3ccdd113474722377935511fc85d3dd4"
+SLACK_APP = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
+
+
+class TestOneRecipientEach:
+    """With Apprise's own plugins: of two, the one that was told is told again while the other cannot be."""
+
+    @pytest.mark.parametrize(
+        ("channel", "url"),
+        [
+            ("email", f"{MAIL}?to=a@svops.example,b@svops.example"),
+            ("email", f"{MAIL}/a@svops.example/b@svops.example"),
+            ("telegram", f"{CHAT}/12315544/12315545"),
+            ("mattermost", f"{ROOM}?channels=one,two"),
+            ("slack", f"{SLACK_APP}/one/two"),
+            ("ntfy", "ntfys://ntfy.example/one/two"),
+            ("matrix", "matrixs://svops:pw@matrix.example/%23one/%23two"),
+            ("matrix", "matrixs://svops:pw@matrix.example"),
+        ],
+    )
+    def test_several_are_refused(self, channel: str, url: str) -> None:
+        with pytest.raises(InvalidInput, match="one config") as refusal:
+            CheckedTargets(Reach()).check(channel, url)
+        assert list(refusal.value.errors) == ["webhook_url"]
+
+    @pytest.mark.parametrize(
+        ("channel", "url"),
+        [
+            ("email", f"{MAIL}?to=a@svops.example"),
+            ("email", f"{MAIL}?to=a@svops.example&cc=b@svops.example"),
+            ("telegram", f"{CHAT}/12315544"),
+            ("mattermost", ROOM),
+            ("mattermost", f"{ROOM}?channels=one"),
+            ("slack", SLACK_APP),
+            ("ntfy", "ntfys://ntfy.example/one"),
+            ("matrix", "matrixs://svops:pw@matrix.example/%23one"),
+            ("discord", "https://discord.com/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js"),
+        ],
+    )
+    def test_one_is_not(self, channel: str, url: str) -> None:
+        assert CheckedTargets(Reach()).check(channel, url).endswith("****")
+
+
+@pytest.mark.parametrize("parameter", ["template=/etc/passwd", "retry=3", "rto=3600", "cto=3600"])
+@pytest.mark.parametrize("lead", ["?", "?a=b&", "?a=b;", "#?", "?%20"])
+def test_what_an_address_may_not_say_to_apprise(lead: str, parameter: str) -> None:
+    url = f"ntfys://ntfy.example/one{lead}{parameter}"
+    with pytest.raises(InvalidInput, match=f"parameter {parameter.partition('=')[0]} is not allowed"):
+        CheckedTargets(Reach()).check("ntfy", url)
 
 
 def test_without_a_key_no_secret_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
 from svops_plugin.application.housekeeping_ports import TABLES
-from svops_plugin.domain.notifications import DeliveryStatus
+from svops_plugin.domain.notifications import UNDATED, DeliveryStatus
 from svops_plugin.domain.states import ACTIVE_RUNS, ExecutionStatus
 from svops_plugin.infrastructure.database import notification_tables, tables
 
@@ -63,7 +63,7 @@ def _old(table: str, before: datetime) -> ColumnElement[bool]:
     if table == "notification_delivery":
         return and_(c.created_at < before, c.status != DeliveryStatus.PENDING)
     if table == "idempotency_key":
-        return c.created_at < before
+        return and_(c.created_at < before, ~c.scope.startswith(UNDATED))
     if table == "refresh_token":
         return c.expires_at < before
     if table == "workflow_run":

@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import and_, func, or_, select, text, update
 
+from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.notifications import (
     DELIVERY_TRANSITIONS,
     INBOUND,
+    DeliveryStatus,
     NotificationConfig,
     NotificationDelivery,
 )
@@ -60,11 +62,31 @@ class SqlDeliveries(SqlRepository[NotificationDelivery]):
         rows = [{name: getattr(one, name) for name in names} for one in deliveries]
         self.session.execute(insert_into(self.session, self.table).on_conflict_do_nothing(), rows)
 
-    def due(
-        self, now: datetime, limit: int, *, without: Collection[int], without_configs: Collection[int]
-    ) -> Sequence[NotificationDelivery]:
-        """Return the first of those that are to be sent now, to configurations that are enabled."""
+    def hurry(self, config_id: int) -> None:
+        """Let all of a configuration's that are on their way be due now."""
         c = self.table.c
+        self.session.execute(
+            update(self.table)
+            .where(c.config_id == config_id, c.status == DeliveryStatus.PENDING, c.next_attempt_at > utcnow())
+            .values(next_attempt_at=utcnow())
+            .execution_options(synchronize_session=False)
+        )
+
+    def due(
+        self,
+        now: datetime,
+        limit: int,
+        *,
+        without: Collection[int],
+        without_configs: Collection[int],
+        resting: Collection[int],
+    ) -> Sequence[NotificationDelivery]:
+        """Return the first of those that are to be sent now, to configurations that are enabled.
+
+        :param resting: configurations of which only those are sent that somebody asked for once more
+        """
+        c = self.table.c
+        asked_for = and_(c.attempts == 0, or_(c.last_error.is_not(None), c.delivered_at.is_not(None)))
         query = (
             select(NotificationDelivery)
             .join(tables.config, tables.config.c.id == c.config_id)
@@ -74,6 +96,7 @@ class SqlDeliveries(SqlRepository[NotificationDelivery]):
                 tables.config.c.enabled,
                 c.id.not_in(without),
                 c.config_id.not_in(without_configs),
+                or_(c.config_id.not_in(resting), asked_for),
             )
             .order_by(c.next_attempt_at, c.id)
             .limit(limit)

@@ -374,3 +374,8 @@ class SqlIdempotencyKeys:
         """Forget the request that had this key."""
         c = tables.idempotency_key.c
         self.session.execute(delete(tables.idempotency_key).where(c.scope == scope, c.key == key))
+
+    def forget_scopes(self, scopes: Collection[str]) -> None:
+        """Remove all requests of some scopes."""
+        statement = delete(tables.idempotency_key).where(tables.idempotency_key.c.scope.in_(scopes))
+        self.session.execute(statement.execution_options(synchronize_session=False))

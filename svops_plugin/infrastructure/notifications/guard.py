@@ -1,4 +1,4 @@
-"""Which addresses notifications may be sent to, decided when the connection is made.
+"""Which addresses notifications may be sent to, and how long: decided when the connection is made.
 
 A name may resolve to another address than a moment ago, a target may redirect, and a library may resolve
 names of its own; all of that ends in a socket that is connected to an address. That is where Python's audit
@@ -16,9 +16,16 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from svops_plugin.infrastructure.notifications.deadline import Deadline
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# What Python takes for public, and leads into networks that are not: site-local addresses, local NAT64, and
+# addresses that stand for IPv4's in ways that nobody needs any more.
+NOT_PUBLIC = tuple(
+    map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
+)
 
 
 class PrivateTarget(OSError):
@@ -29,6 +36,7 @@ class _Sending(threading.local):
     """What a thread that is sending may connect to, none in all others; and what it was refused last."""
 
     reach: Reach | None = None
+    deadline: Deadline
     refused: str | None = None
 
 
@@ -50,6 +58,8 @@ class Reach:
             return False
         if any(address in network for network in self._private):
             return True
+        if any(address in network for network in NOT_PUBLIC):
+            return False
         return address.is_global and not address.is_multicast
 
     def names_private(self, host: str) -> bool:
@@ -61,17 +71,19 @@ class Reach:
         )
 
     @contextmanager
-    def confined(self) -> Iterator[None]:
-        """Let this thread connect to nothing else as long as the block lasts.
+    def confined(self, seconds: float) -> Iterator[Deadline]:
+        """Let this thread connect to nothing else as long as the block lasts, and cut it off after a time.
 
         :raises PrivateTarget: at the attempt, from whatever connects
         """
         _watch()
-        _sending.reach, _sending.refused = self, None
+        deadline = Deadline(seconds)
+        _sending.reach, _sending.deadline, _sending.refused = self, deadline, None
         try:
-            yield
+            yield deadline
         finally:
             _sending.reach = None
+            deadline.close()
 
 
 _sending = _Sending()
@@ -118,3 +130,4 @@ def _look(event: str, arguments: tuple[Any, ...]) -> None:
     if not _sending.reach.allows(host):
         _sending.refused = f"{host} is not public; [svops] notification_private_targets can name its network."
         raise PrivateTarget(_sending.refused)
+    _sending.deadline.watch(arguments[0])

@@ -17,7 +17,8 @@ from svops_plugin.infrastructure.notifications.guard import Reach, is_sending, r
 from svops_plugin.infrastructure.notifications.layout import as_slack
 from svops_plugin.infrastructure.notifications.signatures import signed_headers
 
-SECONDS = 10.0  # to connect, to send and to be answered, each
+SECONDS = 10.0  # to connect, to send and to be answered, all in all
+APPRISE_SECONDS = 30.0  # where that is a conversation, as with a server of mail
 TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11", "urllib3.connectionpool")
 GONE = 410
 
@@ -46,21 +47,20 @@ class ChannelSender:
 
         :raises NotDelivered: otherwise
         """
-        with self._reach.confined():
+        by_http = outgoing.channel in {SLACK, WEBHOOK} and urlsplit(outgoing.url).scheme in {"http", "https"}
+        seconds = SECONDS if by_http else APPRISE_SECONDS
+        with self._reach.confined(seconds) as deadline:
             try:
-                self._send(outgoing)
+                if by_http:
+                    self._post(outgoing)
+                else:
+                    _send_by_apprise(outgoing)
             except NotDelivered as failure:
                 if reason := refused():
                     raise NotDelivered(reason, final=True) from failure
+                if deadline.is_over:
+                    raise NotDelivered(_late(seconds)) from failure
                 raise
-
-    def _send(self, outgoing: Outgoing) -> None:
-        if outgoing.channel in {SLACK, WEBHOOK} and urlsplit(outgoing.url).scheme in {"http", "https"}:
-            self._post(outgoing)
-        else:
-            from svops_plugin.infrastructure.notifications.apprise_sender import send
-
-            send(outgoing)
 
     def _post(self, outgoing: Outgoing) -> None:
         headers = {"Content-Type": "application/json", "webhook-id": outgoing.message_id}
@@ -73,9 +73,19 @@ class ChannelSender:
             with self._client.stream("POST", outgoing.url, content=body.encode(), headers=headers) as answer:
                 _judge(answer)
         except httpx.TimeoutException as slow:
-            raise NotDelivered(f"It did not answer within {SECONDS:.0f} s.") from slow
+            raise NotDelivered(_late(SECONDS)) from slow
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             raise NotDelivered(f"It could not be reached: {failure or type(failure).__name__}") from failure
+
+
+def _send_by_apprise(outgoing: Outgoing) -> None:
+    from svops_plugin.infrastructure.notifications.apprise_sender import send
+
+    send(outgoing)
+
+
+def _late(seconds: float) -> str:
+    return f"It did not answer within {seconds:.0f} s."
 
 
 def _judge(answer: httpx.Response) -> None:

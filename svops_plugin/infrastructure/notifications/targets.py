@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qsl, urlsplit
+import re
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from svops_plugin.domain.errors import InvalidInput
 from svops_plugin.domain.notifications import CHANNELS, SLACK, WEBHOOK
@@ -11,7 +13,10 @@ from svops_plugin.infrastructure.notifications.guard import Reach, resolve
 MASK = "****"
 FIELD = "webhook_url"
 # Parameters by which Apprise would read files of this machine.
-READS_FILES = frozenset({"attach", "cert", "key", "keyfile", "pgpkey", "template"})
+READS_FILES = frozenset({"attach", "cert", "key", "keyfile", "pgpkey", "pgpprv", "pgppub", "template"})
+# Those by which an address would say how long an attempt lasts, and make several of one.
+PATIENCE = frozenset({"cto", "retry", "rto"})
+NOT_ALLOWED = READS_FILES | PATIENCE
 
 
 class CheckedTargets:
@@ -34,8 +39,6 @@ class CheckedTargets:
         if scheme not in CHANNELS[channel]:
             known = ", ".join(f"{one}://" for one in sorted(CHANNELS[channel]))
             raise InvalidInput.field(FIELD, f"an address of channel {channel} begins with one of {known}.")
-        if reading := sorted({name.lower() for name, _ in parse_qsl(parts.query)} & READS_FILES):
-            raise InvalidInput.field(FIELD, f"the parameter {reading[0]} is not allowed.")
         if scheme in {"http", "https"}:
             self._check_web(scheme, host)
             if channel not in {WEBHOOK, SLACK}:
@@ -71,12 +74,32 @@ def _out_of_reach(host: str) -> InvalidInput:
 
 
 def _check_apprise(channel: str, url: str) -> None:
-    """Refuse what Apprise does not understand, or takes for another service."""
+    """Refuse what Apprise does not understand, or takes for another service, or would tell to several.
+
+    Of several, those that were told would be told again for as long as one of them cannot be.
+    """
     from svops_plugin.infrastructure.notifications.apprise_sender import plugin_of
 
+    if unwanted := sorted(_parameters(url) & NOT_ALLOWED):
+        raise InvalidInput.field(FIELD, f"the parameter {unwanted[0]} is not allowed.")
     plugin = plugin_of(url)
     if plugin is None or not _schemes(plugin) & CHANNELS[channel]:
         raise InvalidInput.field(FIELD, f"it is no address of {channel}; see Apprise's documentation.")
+    if len(plugin) > 1:
+        raise InvalidInput.field(FIELD, f"it names {len(plugin)} recipients: one config each, please.")
+    if _tells_every_room(plugin):
+        raise InvalidInput.field(FIELD, "it names no room: one config for each room, please.")
+
+
+def _parameters(url: str) -> set[str]:
+    """Return the names of an address's parameters as Apprise reads them: behind a '#' and a ';', too."""
+    names = [pair.partition("=")[0] for pair in re.split("[&;]", url.partition("?")[2])]
+    return {unquote(name[:1] + name[1:].replace("+", " ")).strip().lower() for name in names}
+
+
+def _tells_every_room(plugin: Any) -> bool:
+    """Tell whether it is Matrix's with no room, which looks for all that its user has joined."""
+    return plugin.secure_protocol == "matrixs" and plugin.mode == "off" and not (plugin.rooms or plugin.users)
 
 
 def _schemes(plugin: object) -> set[str]:
