@@ -75,7 +75,9 @@ def start(svops_database: str, tokens: dict[str, str]) -> Iterator[Callable[...,
         one.process.wait()
 
 
-@pytest.mark.parametrize("options", [(*THREADS, "--preload"), THREADS])
+@pytest.mark.parametrize(
+    "options", [(*THREADS, "--preload"), THREADS, ("--worker-class", "sync", "--threads", "24")]
+)
 def test_each_worker_begins_once_and_ends_politely(
     start: Callable[..., Webserver], options: tuple[str, ...]
 ) -> None:
