@@ -15,6 +15,7 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from svops_plugin.application import dispatcher, monitor
 from svops_plugin.application.event_ports import HubRow
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import utcnow
@@ -40,6 +41,12 @@ class Webserver:
         """Return what the hubs of all processes have said lately."""
         with services(pooled=True).transactions() as uow:
             return list(uow.hubs.alive(utcnow() - timedelta(seconds=30)))
+
+    def holder(self, lease: str) -> int | None:
+        """Return the pid of the process that a lease says may act, or none."""
+        with services(pooled=True).transactions() as uow:
+            holders = {one.name: one.holder for one in uow.leases.held()}
+        return int(holders[lease].split(":")[-2]) if lease in holders else None
 
     def begun(self) -> list[int]:
         """Wait for both workers, and return their pids."""
@@ -104,6 +111,25 @@ def test_a_worker_that_is_killed_is_replaced(start: Callable[..., Webserver]) ->
         return any(row.pid not in before for row in webserver.hubs())
 
     eventually(another, "a worker in its place")
+    webserver.stop()
+
+
+@pytest.mark.parametrize("lease", [monitor.LEASE, dispatcher.LEASE])
+def test_another_worker_takes_over_from_one_that_is_killed(
+    start: Callable[..., Webserver], lease: str
+) -> None:
+    webserver = start(*THREADS, "--preload")
+    workers = webserver.begun()
+    first = eventually(lambda: webserver.holder(lease), f"a holder of {lease}")
+    assert first in workers
+    os.kill(first, signal.SIGKILL)
+
+    def another() -> int | None:
+        found = webserver.holder(lease)
+        return None if found == first else found
+
+    second = eventually(another, f"another holder of {lease}")
+    assert second in {child.pid for child in psutil.Process(webserver.process.pid).children()}
     webserver.stop()
 
 
