@@ -13,6 +13,7 @@ from datetime import timedelta
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import WebSocket, expect
 from websockets.exceptions import ConnectionClosed
 
 from svops_plugin.application import dispatcher, monitor
@@ -21,8 +22,10 @@ from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.presentation.cli.stack.commands import free_port
 from svops_plugin.presentation.websocket import protocol
+from tests.integration.browser import Desk, api, keep, row, sit_down
 from tests.integration.live import PATIENCE, Client, Server, an_event, eventually, happen, ids
 
+__all__ = ["api", "sit_down"]
 pytestmark = pytest.mark.only_on("airflow2", "Server")
 THREADS = ("--worker-class", "gthread", "--threads", "24")
 
@@ -154,6 +157,30 @@ def test_sockets_that_would_freeze_the_pages_are_refused(
             assert "gthread" in client.socket.close_reason
     assert httpx.get(f"http://{webserver.server.address}/health", trust_env=False).is_success
     webserver.stop()
+
+
+@pytest.fixture
+def server(start: Callable[..., Webserver]) -> Server:
+    """A webserver as Airflow starts it by default: its workers have one thread each."""
+    webserver = start("--preload", "--worker-class", "sync")
+    webserver.begun()
+    return webserver.server
+
+
+def test_pages_poll_where_sockets_would_freeze_them(
+    sit_down: Callable[..., Desk], api: httpx.Client
+) -> None:
+    desk = sit_down()
+    sockets: list[WebSocket] = []
+    desk.page.on("websocket", sockets.append)
+    page = desk.open("board")
+    expect(page.locator("#sv-connection")).to_have_text("Polling", timeout=PATIENCE * 1000)
+    told = row(page, keep(api, "Told at the next look"))
+    expect(told).to_contain_text("Told at the next look", timeout=PATIENCE * 1000)
+    with page.expect_response(lambda answer: "/api/v1/events" in answer.url, timeout=PATIENCE * 1000):
+        pass  # a look later
+    expect(page.locator("#sv-connection")).to_have_text("Polling")
+    assert len(sockets) == 1
 
 
 def is_greeted(client: Client) -> bool:
