@@ -27,6 +27,7 @@ DIFFERENCES = {
 OF_THE_TESTS = {
     "AIRFLOW",
     "A_RUN_NOW",
+    "COPIED_RUN",
     "DAG_RUN_TYPES",
     "HOLD_NEW_RUNS",
     "MAY_BEGIN",
