@@ -71,8 +71,11 @@ class AuthService:
             raise NotAuthenticated("The refresh token is not valid any more; sign in again.")
         return self._tokens(replace(account, id=user.id), new)
 
-    def logout(self, account: Account, access_token: str, refresh_token: str | None) -> None:
-        """End the access token, and the refresh tokens of one login; without one of them, of every login."""
+    def logout(self, account: Account, access_token: str, refresh_token: str | None) -> bool:
+        """End the access token, and the refresh tokens of one login; without one of them, of every login.
+
+        :returns: whether the access token has ended
+        """
         actor = self.actor(account)
         with self._transactions() as uow:
             held = uow.users.refresh_token(_digest(refresh_token)) if refresh_token else None
@@ -80,7 +83,7 @@ class AuthService:
                 uow.users.revoke_family(held.family)
             else:
                 uow.users.revoke_all(actor.user_id or 0)
-        self._accounts.revoke(access_token)
+        return self._accounts.revoke(access_token)
 
     def actor(self, account: Account) -> Actor:
         """Return the account as somebody who asks for something."""

@@ -119,7 +119,8 @@ class NotificationService:
         actor.require("notification", "delete")
         with self._transactions() as uow:
             config = _found(uow, name, lock=True)
-            uow.idempotency.forget_scopes([scope for one in Signature for scope in message_scopes(config.id, one)])
+            scopes = [scope for one in Signature for scope in message_scopes(config.id, one)]
+            uow.idempotency.forget_scopes(scopes)
             uow.notification_configs.delete(config)
             uow.record(notification_event("deleted", config, actor))
 

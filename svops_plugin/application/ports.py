@@ -338,8 +338,8 @@ class Accounts(Protocol):
     def access_token(self, account: Account) -> tuple[str, int]:
         """Return a token for both APIs and its lifetime in seconds."""
 
-    def revoke(self, token: str) -> None:
-        """End an access token before its time, where the host can."""
+    def revoke(self, token: str) -> bool:
+        """End an access token before its time, where the host can, and tell whether it has ended."""
 
 
 class Directory(Protocol):

@@ -13,8 +13,7 @@ from sqlalchemy import text
 from tests.chaos import checker
 from tests.chaos.gates import FOREIGN, Start
 from tests.chaos.stack import Stack
-
-pytestmark = pytest.mark.only_on("airflow3", "DAG runs")  # a planted row is often a copy of one, date and all
+from tests.hosts import hosting
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +34,14 @@ def ended(stack: Stack) -> list[int]:
 OF_TASK = "(SELECT max(id) FROM svops_execution WHERE task_id = :task)"
 LAST_RUN = f"(SELECT max(id) FROM svops_workflow_run WHERE execution_id = {OF_TASK})"
 CHILD = "run_id LIKE 'svops__task_' || :task || '__%' AND dag_id = "
-REST = "queued_at, end_date, run_type, run_after, clear_number"
-COPY = f"INSERT INTO dag_run (dag_id, run_id, state, conf, {REST})"
-AGAIN = f"{COPY} SELECT dag_id, run_id || '_again', state, conf, {REST} FROM dag_run WHERE {CHILD}"
-AFTER = f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), state, '{{}}', {REST} FROM dag_run"
+REST = dict.fromkeys(("queued_at", "end_date", "run_type", "clear_number")) | hosting().COPIED_RUN
+COPY = f"INSERT INTO dag_run (dag_id, run_id, state, conf, {', '.join(REST)})"
+COPIED = ", ".join(given or column for column, given in REST.items())
+AGAIN = f"{COPY} SELECT dag_id, run_id || '_again', state, conf, {COPIED} FROM dag_run WHERE {CHILD}"
+AFTER = f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), state, NULL, {COPIED} FROM dag_run"
 SUCCEEDED = (
     f"WITH second AS (UPDATE dag_run SET state = 'success' WHERE {CHILD} 'held_2') "
-    f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), 'success', '{{}}', {REST} FROM dag_run"
+    f"{COPY} SELECT 'held_3', replace(run_id, '2_held_2', '3_held_3'), 'success', NULL, {COPIED} FROM dag_run"
 )
 EVENT = "task_id, execution_id, actor, data, created_at"
 EVENTS = f"INSERT INTO svops_event (type, {EVENT}) SELECT type, {EVENT} FROM svops_event"

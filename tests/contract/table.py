@@ -19,7 +19,7 @@ class Row:
     :param body: what is sent by somebody who may; ``{…}`` stands for an id of the test's
     :param form: whether it goes as a form
     :param query: what the query string says
-    :param answer: how it refuses even those who may call it
+    :param answer: the status that those get who may call it, on either host
     :param signs_out: whether who has called it must sign in anew
     """
 
@@ -28,7 +28,7 @@ class Row:
     body: Mapping[str, Any] | None = None
     form: bool = False
     query: Mapping[str, str] = field(default_factory=dict)
-    answer: int | None = None
+    answer: int = 200
     signs_out: bool = False
 
 
@@ -67,48 +67,44 @@ ROUTES: Mapping[tuple[str, str], Row] = {
     ),
     ("POST", "/auth/logout"): Row(body={}, signs_out=True),
     ("GET", USERS): Row(("user", "read")),
-    ("POST", USERS): Row(("user", "create"), body=A_USER),
+    ("POST", USERS): Row(("user", "create"), body=A_USER, answer=201),
     ("GET", USER): Row(("user", "read")),
     ("PUT", USER): Row(("user", "edit"), body={"name": "{new}"}),
-    ("DELETE", USER): Row(("user", "delete")),
+    ("DELETE", USER): Row(("user", "delete"), answer=204),
     ("GET", DATASETS): Row(("dataset", "read")),
-    ("POST", DATASETS): Row(
-        ("dataset", "create"), body={"name": "{new}", "path": "{folder}", "data_type": "Vector"}
-    ),
+    ("POST", DATASETS): Row(("dataset", "create"), body=A_DATASET, answer=201),
     ("GET", "/datasets/check-path"): Row(("dataset", "create"), query={"path": "{folder}"}),
     ("GET", DATASET): Row(("dataset", "read")),
     ("PUT", DATASET): Row(("dataset", "edit"), body={"description": "{new}"}),
     ("GET", f"{DATASET}/samples"): Row(("dataset", "read")),
     ("GET", f"{DATASET}/samples/<path:name>"): Row(("dataset", "read"), answer=404),
     ("GET", f"{DATASET}/changes"): Row(("dataset", "read")),
-    ("DELETE", DATASET): Row(("dataset", "delete")),
+    ("DELETE", DATASET): Row(("dataset", "delete"), answer=204),
     ("GET", TASKS): Row(("task", "read")),
-    ("POST", TASKS): Row(
-        ("task", "create"), body={"name": "{new}", "customer": "acme", "log_out_path": "{output}"}
-    ),
+    ("POST", TASKS): Row(("task", "create"), body=A_TASK, answer=201),
     ("POST", "/tasks/check"): Row(("task", "create"), body={"name": "{new}"}),
-    ("POST", f"{TASK}/clone"): Row(("task", "create"), body={}),
+    ("POST", f"{TASK}/clone"): Row(("task", "create"), body={}, answer=201),
     ("GET", "/presets/"): Row(("task", "read")),
     ("GET", "/tasks/owners"): Row(("task", "read")),
     ("GET", "/tasks/standing"): Row(("task", "read"), query={"ids": "1"}),
     ("GET", TASK): Row(("task", "read")),
     ("PUT", TASK): Row(("task", "edit"), body={"description": "{new}"}),
-    ("DELETE", TASK): Row(("task", "delete")),
-    ("POST", f"{TASK}/execute"): Row(("task", "execute"), body={}),
-    ("POST", f"{TASK}/retry"): Row(("task", "execute"), body={}),
-    ("POST", f"{TASK}/stop"): Row(("task", "execute")),
+    ("DELETE", TASK): Row(("task", "delete"), answer=204),
+    ("POST", f"{TASK}/execute"): Row(("task", "execute"), body={}, answer=201),
+    ("POST", f"{TASK}/retry"): Row(("task", "execute"), body={}, answer=409),
+    ("POST", f"{TASK}/stop"): Row(("task", "execute"), answer=409),
     ("GET", f"{TASK}/executions"): Row(("task", "read")),
     ("GET", f"{TASK}/status"): Row(("task", "read")),
     ("GET", EXECUTION): Row(("task", "read")),
     ("GET", f"{EXECUTION}/artifacts/<path:name>"): Row(("task", "read")),
     ("GET", "/executions/compare"): Row(("task", "read"), query={"ids": "{execution},{other_execution}"}),
     ("GET", WORKFLOWS): Row(("workflow", "read")),
-    ("POST", WORKFLOWS): Row(("workflow", "create"), body={"name": "{new}", "dag_id": "svops_controller"}),
+    ("POST", WORKFLOWS): Row(("workflow", "create"), body={"name": "{new}", "dag_id": "{dag}"}, answer=201),
     ("GET", "/dags/"): Row(("workflow", "create")),
     ("GET", WORKFLOW): Row(("workflow", "read")),
     ("PUT", WORKFLOW): Row(("workflow", "edit"), body={"description": "{new}"}),
     ("GET", f"{WORKFLOW}/params"): Row(("workflow", "read")),
-    ("POST", f"{WORKFLOW}/runs"): Row(("workflow", "execute"), body={}),
+    ("POST", f"{WORKFLOW}/runs"): Row(("workflow", "execute"), body={}, answer=201),
     ("GET", f"{WORKFLOW}/runs"): Row(("workflow", "read")),
     ("GET", f"{WORKFLOW}/runs/<run_id>"): Row(("workflow", "read")),
     ("GET", f"{WORKFLOW}/runs/<run_id>/artifacts/<path:name>"): Row(("workflow", "read")),
@@ -116,7 +112,9 @@ ROUTES: Mapping[tuple[str, str], Row] = {
     ("GET", "/events/"): Row(("event", "read")),
     ("GET", "/notifications/types"): Row(("notification", "read")),
     ("GET", NOTIFICATIONS): Row(("notification", "read")),
-    ("POST", NOTIFICATIONS): Row(("notification", "create"), body={"name": "{word}", "channel": "inbound"}),
+    ("POST", NOTIFICATIONS): Row(
+        ("notification", "create"), body={"name": "{word}", "channel": "inbound"}, answer=201
+    ),
     ("GET", NOTIFICATION): Row(("notification", "read")),
     ("PUT", NOTIFICATION): Row(("notification", "edit"), body={"enabled": False}),
     ("DELETE", NOTIFICATION): Row(("notification", "delete")),
@@ -128,6 +126,9 @@ ROUTES: Mapping[tuple[str, str], Row] = {
     ("POST", f"{NOTIFICATION}/deliveries/<int:delivery_id>/redeliver"): Row(("notification", "edit")),
     ("POST", "/notifications/webhook/<config_name>"): Row(anonymous=True, body={}, answer=401),
 }
+
+# What is to be known of the sockets: no part of the API, so with its whole path.
+BESIDE: Mapping[tuple[str, str], Row] = {("GET", "/svops/ws/stats"): Row(("event", "read"))}
 
 # Paths of sockets; ``{user}`` is the owner's id, whose events are for them and for who may read users.
 SOCKETS = (

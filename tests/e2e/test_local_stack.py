@@ -124,6 +124,7 @@ def test_demo_completes_the_sample_task_and_leaves_only_what_was_asked_for(
     demo = start("demo", "--keep", str(kept))
     assert demo.wait_for_end() == 0, demo.errors.read_text()
     outcome = json.loads(demo.said.splitlines()[-1])
+    assert set(outcome) == {"task_status", "dag_chain", "metrics", "seconds"}
     assert outcome["task_status"] == "completed"
     assert outcome["dag_chain"] == CHAIN
     assert outcome["metrics"]["accuracy"] >= 0.95

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,14 @@ def run(installed: Path, tmp_path: Path) -> Run:
 
 def test_every_module_imports(run: Run, installed: Path) -> None:
     assert run("-c", EVERY_MODULE).splitlines()[-1] == str(installed / "svops_plugin" / "__init__.py")
+
+
+def test_it_says_itself_what_it_plugs_in(installed: Path) -> None:
+    """Else the sources, which may be installed in this environment, too, would speak for it."""
+    (info,) = installed.glob("svops_plugin-*.dist-info")
+    said = {(one.group, one.name): one.value for one in PathDistribution(info).entry_points}
+    assert said["airflow.plugins", "svops"] == "svops_plugin.plugin:SVOpsPlugin"
+    assert {group for group, _ in said} == {"airflow.plugins", "console_scripts", "svops.dataset_readers"}
 
 
 def test_airflow_loads_the_plugin(run: Run) -> None:

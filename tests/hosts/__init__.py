@@ -10,6 +10,32 @@ from types import ModuleType
 
 from svops_plugin.infrastructure.airflow import host_name
 
+# Constants that are not the same on both, and the row of the README that tells people so.
+DIFFERENCES = {
+    "AFTER_LOGOUT": "Access tokens",
+    "BAR": "Pages",
+    "BY_HAND": "DAG runs",
+    "MARKS": "DAG runs",
+    "NEVER_RAN": "DAG runs",
+    "PAGES": "Addresses",
+    "ROOTS": "Addresses",
+    "RUN_PAGE": "DAG runs",
+    "SERVER": "Server",
+    "SOCKETS": "Server",
+}
+# Those that nobody but the tests meets: they say how Airflow itself is asked, held up and hurried.
+OF_THE_TESTS = {
+    "AIRFLOW",
+    "A_RUN_NOW",
+    "COPIED_RUN",
+    "DAG_RUN_TYPES",
+    "HOLD_NEW_RUNS",
+    "MAY_BEGIN",
+    "OLD_SCHEMATHESIS",
+    "PREPARE_TO_HOLD",
+    "SOONER",
+}
+
 
 def hosting() -> ModuleType:
     """Return the module for the Airflow that is installed."""

@@ -36,6 +36,7 @@ NEVER_RAN = "upstream_failed"  # the state of the tasks that a stop kept from ru
 OLD_SCHEMATHESIS = True
 MARKS = 5  # how often a run is marked failed by hand, at the most, until it has (ADR 10)
 DAG_RUN_TYPES: dict[str, Any] = {"conf": PickleType}  # of columns, where SQL alone does not tell
+COPIED_RUN = {"execution_date": "clock_timestamp()"}  # what a copy of a DAG run has beside the rest
 # What keeps new runs of a DAG from being made.
 MAY_BEGIN = """
     CREATE FUNCTION may_begin() RETURNS trigger LANGUAGE plpgsql AS $$

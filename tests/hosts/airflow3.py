@@ -29,6 +29,7 @@ NEVER_RAN = "skipped"  # the state of the tasks that a stop kept from running
 OLD_SCHEMATHESIS = False
 MARKS = 1  # how often a run is marked failed by hand, at the most, until it has failed
 DAG_RUN_TYPES: dict[str, Any] = {}  # nothing that the driver does not read of itself
+COPIED_RUN = {"run_after": "run_after"}  # what a copy of a DAG run has beside the rest
 # What keeps new runs of a DAG from being made: a lock on its version, whose key they have.
 PREPARE_TO_HOLD: tuple[str, ...] = ()
 HOLD_NEW_RUNS = "SELECT id FROM dag_version WHERE dag_id = :of FOR UPDATE"

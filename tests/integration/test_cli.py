@@ -18,6 +18,7 @@ from svops_plugin.bootstrap import host, services
 from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import TaskStatus
+from svops_plugin.infrastructure import airflow
 from svops_plugin.presentation.cli import main
 from tests.conftest import DATA, OUTPUT, PostgreSQL, connection
 
@@ -40,6 +41,18 @@ def refused(result: Result, *words: str) -> None:
     for word in words:
         assert word in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("clean_services")
+@pytest.mark.parametrize(
+    "command", [["up", "--home", "home", "--port", "0"], ["task", "execute", "1"], ["reconcile"], ["doctor"]]
+)
+def test_another_airflow_is_refused_in_a_sentence(
+    cli: CliRunner, command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(airflow, "_installed", lambda: "3.2.1")
+    refused(cli.invoke(main, command), "SVOps runs on Airflow 2.11, and on 3.3 or later; this is 3.2.1.")
 
 
 class TestDatabase:

@@ -191,7 +191,13 @@ class TestAtTheCommandLine:
     @pytest.mark.only_on("airflow2", "Server")
     @pytest.mark.parametrize(
         ("worker_class", "arguments"),
-        [("sync", "--threads 128"), ("gthread", ""), ("gthread", "--threads 4")],
+        [
+            ("gevent", "--threads 128"),
+            ("sync", ""),
+            ("sync", "--threads 4"),
+            ("gthread", ""),
+            ("gthread", "--threads 4"),
+        ],
     )
     def test_a_webserver_without_threads(
         self, worker_class: str, arguments: str, monkeypatch: pytest.MonkeyPatch
@@ -199,6 +205,16 @@ class TestAtTheCommandLine:
         monkeypatch.setenv("AIRFLOW__WEBSERVER__WORKER_CLASS", worker_class)
         monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)
         only("server", "gthread", "--threads 128")
+
+    @pytest.mark.only_on("airflow2", "Server")
+    @pytest.mark.parametrize("arguments", ["--threads 128", "--graceful-timeout 9 --threads=32"])
+    def test_threads_make_a_sync_worker_one_with_threads(
+        self, arguments: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Gunicorn does that, and Airflow's own default is ``sync``."""
+        monkeypatch.setenv("AIRFLOW__WEBSERVER__WORKER_CLASS", "sync")
+        monkeypatch.setenv("GUNICORN_CMD_ARGS", arguments)
+        assert found()["server"].ok
 
 
 @pytest.mark.usefixtures("deployment")

@@ -345,10 +345,12 @@ class TestOneself:
         here, there = (ok(login(nobody, person["username"])) for _ in range(2))
         headers = {"Authorization": f"Bearer {here['access_token']}"}
         spent = {"refresh_token": here["refresh_token"]}
-        ok(nobody.post("auth/logout", json=spent, headers=headers))
+        said = ok(nobody.post("auth/logout", json=spent, headers=headers))["message"]
         problem(nobody.post("auth/refresh", json=spent), 401)
         ok(nobody.post("auth/refresh", json={"refresh_token": there["refresh_token"]}))
-        assert nobody.get("auth/me", headers=headers).status_code == hosting().AFTER_LOGOUT
+        asked_with_it = nobody.get("auth/me", headers=headers).status_code
+        assert asked_with_it == hosting().AFTER_LOGOUT
+        assert ("stays good until it expires" in said) is (asked_with_it == 200)
 
     @pytest.mark.parametrize("sent", [None, {}, {"refresh_token": "of nobody"}])
     def test_logout_of_every_login(

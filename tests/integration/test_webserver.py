@@ -13,15 +13,19 @@ from datetime import timedelta
 import httpx
 import psutil
 import pytest
+from playwright.sync_api import WebSocket, expect
 from websockets.exceptions import ConnectionClosed
 
+from svops_plugin.application import dispatcher, monitor
 from svops_plugin.application.event_ports import HubRow
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.presentation.cli.stack.commands import free_port
 from svops_plugin.presentation.websocket import protocol
+from tests.integration.browser import Desk, api, keep, row, sit_down
 from tests.integration.live import PATIENCE, Client, Server, an_event, eventually, happen, ids
 
+__all__ = ["api", "sit_down"]
 pytestmark = pytest.mark.only_on("airflow2", "Server")
 THREADS = ("--worker-class", "gthread", "--threads", "24")
 
@@ -40,6 +44,12 @@ class Webserver:
         """Return what the hubs of all processes have said lately."""
         with services(pooled=True).transactions() as uow:
             return list(uow.hubs.alive(utcnow() - timedelta(seconds=30)))
+
+    def holder(self, lease: str) -> int | None:
+        """Return the pid of the process that a lease says may act, or none."""
+        with services(pooled=True).transactions() as uow:
+            holders = {one.name: one.holder for one in uow.leases.held()}
+        return int(holders[lease].split(":")[-2]) if lease in holders else None
 
     def begun(self) -> list[int]:
         """Wait for both workers, and return their pids."""
@@ -75,7 +85,9 @@ def start(svops_database: str, tokens: dict[str, str]) -> Iterator[Callable[...,
         one.process.wait()
 
 
-@pytest.mark.parametrize("options", [(*THREADS, "--preload"), THREADS])
+@pytest.mark.parametrize(
+    "options", [(*THREADS, "--preload"), THREADS, ("--worker-class", "sync", "--threads", "24")]
+)
 def test_each_worker_begins_once_and_ends_politely(
     start: Callable[..., Webserver], options: tuple[str, ...]
 ) -> None:
@@ -105,6 +117,25 @@ def test_a_worker_that_is_killed_is_replaced(start: Callable[..., Webserver]) ->
     webserver.stop()
 
 
+@pytest.mark.parametrize("lease", [monitor.LEASE, dispatcher.LEASE])
+def test_another_worker_takes_over_from_one_that_is_killed(
+    start: Callable[..., Webserver], lease: str
+) -> None:
+    webserver = start(*THREADS, "--preload")
+    workers = webserver.begun()
+    first = eventually(lambda: webserver.holder(lease), f"a holder of {lease}")
+    assert first in workers
+    os.kill(first, signal.SIGKILL)
+
+    def another() -> int | None:
+        found = webserver.holder(lease)
+        return None if found == first else found
+
+    second = eventually(another, f"another holder of {lease}")
+    assert second in {child.pid for child in psutil.Process(webserver.process.pid).children()}
+    webserver.stop()
+
+
 def test_workers_end_when_their_master_is_killed(start: Callable[..., Webserver]) -> None:
     webserver = start(*THREADS, "--preload")
     workers = [psutil.Process(pid) for pid in webserver.begun()]
@@ -126,6 +157,30 @@ def test_sockets_that_would_freeze_the_pages_are_refused(
             assert "gthread" in client.socket.close_reason
     assert httpx.get(f"http://{webserver.server.address}/health", trust_env=False).is_success
     webserver.stop()
+
+
+@pytest.fixture
+def server(start: Callable[..., Webserver]) -> Server:
+    """A webserver as Airflow starts it by default: its workers have one thread each."""
+    webserver = start("--preload", "--worker-class", "sync")
+    webserver.begun()
+    return webserver.server
+
+
+def test_pages_poll_where_sockets_would_freeze_them(
+    sit_down: Callable[..., Desk], api: httpx.Client
+) -> None:
+    desk = sit_down()
+    sockets: list[WebSocket] = []
+    desk.page.on("websocket", sockets.append)
+    page = desk.open("board")
+    expect(page.locator("#sv-connection")).to_have_text("Polling", timeout=PATIENCE * 1000)
+    told = row(page, keep(api, "Told at the next look"))
+    expect(told).to_contain_text("Told at the next look", timeout=PATIENCE * 1000)
+    with page.expect_response(lambda answer: "/api/v1/events" in answer.url, timeout=PATIENCE * 1000):
+        pass  # a look later
+    expect(page.locator("#sv-connection")).to_have_text("Polling")
+    assert len(sockets) == 1
 
 
 def is_greeted(client: Client) -> bool:

@@ -14,10 +14,12 @@ from svops_plugin.infrastructure import airflow
         ("2.11.0", "airflow2"),
         ("2.11.2", "airflow2"),
         ("2.11.3rc1", "airflow2"),
+        ("3.3.0rc1", "airflow3"),
         ("3.3.0", "airflow3"),
         ("3.3.2", "airflow3"),
         ("3.10.0", "airflow3"),
         ("4.0.0", "airflow3"),
+        ("4", "airflow3"),
     ],
 )
 def test_a_host(monkeypatch: pytest.MonkeyPatch, installed: str, name: str) -> None:
@@ -25,7 +27,7 @@ def test_a_host(monkeypatch: pytest.MonkeyPatch, installed: str, name: str) -> N
     assert airflow.host_name() == name
 
 
-@pytest.mark.parametrize("installed", ["2.10.5", "2.12.0", "3.0.6", "3.2.1", "1.10.15"])
+@pytest.mark.parametrize("installed", ["2.10.5", "2.12.0", "2.12.0rc1", "3.0.6", "3.2.1", "1.10.15"])
 def test_any_other_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch, installed: str) -> None:
     monkeypatch.setattr(airflow, "_installed", lambda: installed)
     with pytest.raises(ConfigurationProblem, match=rf"2\.11, and on 3\.3 or later; this is {installed}\."):

@@ -26,10 +26,10 @@ def host_name() -> str:
     :raises ConfigurationProblem: for an Airflow that SVOps does not run on
     """
     installed = _installed()
-    release = Version(installed)
-    if release.release[:2] == (2, 11):
+    release = Version(installed).release[:2]  # so a release candidate counts as what it becomes
+    if release == (2, 11):
         return "airflow2"
-    if release >= Version("3.3"):
+    if release >= (3, 3):
         return "airflow3"
     raise ConfigurationProblem(f"SVOps runs on Airflow 2.11, and on 3.3 or later; this is {installed}.")
 

@@ -62,6 +62,7 @@ SHARED_KEYS = (("webserver", "secret_key"), ("core", "fernet_key"))
 ALGORITHM, AUDIENCE = "HS256", "svops"
 ATTEMPTS, PAUSE = 200, 0.05  # seconds between two, at stopping what others have locked
 FEWEST_THREADS = 32  # 16 of which are for pages
+THREADED = {"gthread", "sync"}  # gunicorn makes the former of the latter where it has more than one thread
 TOKEN_SECONDS = 24 * 60 * 60  # as Airflow 3 has it by default
 
 
@@ -254,8 +255,9 @@ class Accounts:
                 return None
             return self.access_token(_account(manager.get_user()))[0], True
 
-    def revoke(self, token: str) -> None:
+    def revoke(self, token: str) -> bool:  # noqa: ARG002
         """Do nothing: Airflow 2.11 keeps no list of tokens that ended early; this one ends within a day."""
+        return False
 
 
 def attach(app: Flask, blueprint: Blueprint) -> None:
@@ -339,7 +341,8 @@ def plugin_errors() -> dict[str, str]:
 def server_advice() -> str | None:
     """Return what the webserver should be started with and is not: a live socket holds a thread."""
     threads = re.search(r"--threads[ =](\d+)", os.environ.get("GUNICORN_CMD_ARGS", ""))
-    if conf.get("webserver", "worker_class") == "gthread" and threads and int(threads[1]) >= FEWEST_THREADS:
+    enough = threads is not None and int(threads[1]) >= FEWEST_THREADS
+    if enough and conf.get("webserver", "worker_class") in THREADED:
         return None
     return (
         "live events need threads: start the webserver (and this command) with "

@@ -230,10 +230,11 @@ class Accounts:
         cookie = request.cookies.get("_token")
         return (cookie, True) if cookie else None
 
-    def revoke(self, token: str) -> None:
+    def revoke(self, token: str) -> bool:
         """End an access token in all of Airflow."""
         with airflow_answers():
             _auth_manager().revoke_token(token)
+        return True
 
 
 def security_manager() -> Any:

@@ -166,8 +166,9 @@ def change_password(values: dict[str, Any]) -> dict[str, str]:
 @answers(MessageSchema())
 def logout(values: dict[str, Any]) -> dict[str, str]:
     """Sign out."""
-    services().auth.logout(account(), token(), values.get("refresh_token"))
-    return {"message": "You are signed out."}
+    ended = services().auth.logout(account(), token(), values.get("refresh_token"))
+    told = "" if ended else " The access token stays good until it expires: this Airflow takes none back."
+    return {"message": f"You are signed out.{told}"}
 
 
 def _sign_in(values: dict[str, Any]) -> Tokens:
