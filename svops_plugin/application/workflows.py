@@ -255,7 +255,7 @@ class WorkflowService:
         """
         held = run
         try:
-            named = {"workflow_run_id": run.id, **conf}
+            named = {**conf, "workflow_run_id": run.id}
             self._airflow.trigger(run.dag_id, run.dag_run_id, named, actor.username)
             with self._transactions() as uow:
                 held = _found(uow.runs.lock(run.id), f"run run_{run.id}")
@@ -298,13 +298,18 @@ class WorkflowService:
 def _conf(configuration: Mapping[str, Any], params: Collection[str]) -> Json:
     """Return what the DAG run is given: the parameters as params, and all of it under its own names.
 
-    A DAG may have params of these names itself: the parameters go before, and what nobody has said leaves the
-    DAG its own default.
+    A DAG may have params of these names itself. Then the parameters go before, and what nobody has said leaves
+    the DAG its own default. A DAG that has none can believe what stands there, for it was looked at.
 
     :param params: the names of the DAG's params
     """
-    said = {name: value for name, value in configuration.items() if value or name not in params}
-    return {**said, **configuration["parameters"]}
+    parameters = configuration["parameters"]
+    said = {
+        name: value
+        for name, value in configuration.items()
+        if name not in params or (value and name not in parameters)
+    }
+    return {**parameters, **said}
 
 
 def _check_references(uow: UnitOfWork, actor: Actor, configuration: Mapping[str, Any]) -> None:
