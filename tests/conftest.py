@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Tell what was left out and why, which pytest does of skipped tests only."""
     for row, number in sorted(config.stash.get(LEFT_OUT, Counter()).items()):
-        terminalreporter.write_line(f"LEFT OUT [{number}] for the other Airflow: {row!r} in the README's table")
+        terminalreporter.write_line(f"LEFT OUT [{number}] for the other Airflow: the README's row {row!r}")
 
 
 HOME = Path(tempfile.mkdtemp(prefix="svops-tests-")).resolve()

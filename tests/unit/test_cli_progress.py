@@ -8,7 +8,6 @@ import pytest
 
 from svops_plugin.presentation.cli.progress import view
 
-
 QUEUED = {"id": "run_1", "dag_id": "own", "status": "queued", "start_date": None, "end_date": None}
 BEGUN = {**QUEUED, "status": "running", "start_date": "2026-11-28T13:00:00+00:00"}
 ENDED = {**BEGUN, "status": "success", "end_date": "2026-11-28T13:01:00+00:00"}
