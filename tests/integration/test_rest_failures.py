@@ -29,7 +29,10 @@ class TestAirflowsDatabaseDown:
         self, admin: Client, task_id: int, postgresql: PostgreSQL
     ) -> None:
         """Nobody's token can be looked at then."""
+        from airflow import settings
+
         before = admin.get(f"tasks/{task_id}").json()
+        settings.Session.remove()  # this thread's, which making the tokens has left with a connection
         postgresql.close("airflow")
         try:
             for method, path in [

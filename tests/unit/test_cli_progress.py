@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -46,7 +47,8 @@ def test_on_a_terminal_each_run_is_a_bar(
     with view(pytest.fail) as show:
         for run in [*SEEN, other]:
             show(run)
-    last = [line for line in capsys.readouterr().out.splitlines() if "own" in line or "next" in line][-2:]
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)  # where the cursor goes, and colours
+    last = [line for line in shown.splitlines() if "own" in line or "next" in line][-2:]
     own, following = (" ".join(line.split()) for line in last)
     assert own.startswith("own ")
     assert "5/5" in own
