@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from sqlalchemy import (
     JSON,
-    Select,
     Table,
     bindparam,
     delete,
