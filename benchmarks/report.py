@@ -239,7 +239,11 @@ def main(only: tuple[str, ...], *, quick: bool) -> None:
         if only and part.script not in only:
             continue
         click.echo(f"{part.title} …")
-        outcome = run(part, part.quick if quick else part.arguments, BUILD)
+        arguments = part.quick if quick else part.arguments
+        outcome = run(part, arguments, BUILD)
+        if outcome.figures is None:
+            click.echo("It did not finish; once more …")
+            outcome = run(part, arguments, BUILD)
         outcomes.append(outcome)
         click.echo(f"{summary([outcome])} {outcome.seconds:.0f} s")
     results = (BUILD if quick or only else HERE) / "RESULTS.md"

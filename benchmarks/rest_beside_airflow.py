@@ -6,8 +6,9 @@ Both APIs have as many rows to list (DAGs and tasks) and answer the same number 
 
 Sixteen connections that are kept alive each send a request when the last one is answered. The pairs are
 measured in turn, round by round, so that a load on the machine meets both alike; ratios are medians over
-rounds, percentiles over all requests. The client is this process: raw sockets that only look for the end of
-an answer. On two cores it shares them with the server and PostgreSQL; how much of a core it took is printed.
+rounds, percentiles over all requests. An error of SVOps ends it, those of Airflow are counted. The client
+is this process: raw sockets that only look for the end of an answer. On two cores it shares them with the
+server and PostgreSQL; how much of a core it took is printed.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ class Crowd:
         self._there = 0
         self._over = asyncio.get_running_loop().create_future()
         self.latencies: list[float] = []
-        self.refused: bytes | None = None
+        self.errors: list[bytes] = []
 
     def is_done(self) -> bool:
         """Tell whether nobody should ask any more; if not, take one of what is left."""
@@ -130,9 +131,10 @@ class Crowd:
 
     def count(self, seconds: float, answer: bytes) -> None:
         """Count an answer."""
-        self.latencies.append(seconds)
-        if not answer.startswith(b"HTTP/1.1 20"):
-            self.refused = answer
+        if answer.startswith(b"HTTP/1.1 20"):
+            self.latencies.append(seconds)
+        else:
+            self.errors.append(answer)
 
     def leave(self, error: Exception | None) -> None:
         """Take note that a connection has ended."""
@@ -161,11 +163,15 @@ class Pair(NamedTuple):
 
 @dataclass
 class Side:
-    """What one API did with one kind of request: a rate for each round, and all latencies in seconds."""
+    """What one API did with one kind of request: a rate for each round, and all latencies in seconds.
+
+    :param errors: how many requests were answered with an error, which count in neither
+    """
 
     rates: list[float] = field(default_factory=list)
     latencies: list[float] = field(default_factory=list)
     client: list[float] = field(default_factory=list)
+    errors: int = 0
 
     @property
     def rate(self) -> float:
@@ -181,6 +187,7 @@ class Side:
         """Return the figures, rounded."""
         return {
             "requests": len(self.latencies),
+            "errors": self.errors,
             "requests_per_second": round(self.rate, 1),
             "p50_ms": round(self.milliseconds(0.5), 1),
             "p99_ms": round(self.milliseconds(0.99), 1),
@@ -260,13 +267,14 @@ async def measure(server: Server, rounds: int, seconds: float) -> dict[str, Side
                 began, cpu = time.perf_counter(), time.process_time()
                 await crowd.ask(server.address, request)
                 took, spent = time.perf_counter() - began, time.process_time() - cpu
-                if crowd.refused is not None:
-                    raise click.ClickException(f"{pair.name} of {whose}: {crowd.refused.decode()[:2000]}")
+                if crowd.errors and (whose == OURS or not crowd.latencies):
+                    raise click.ClickException(f"{pair.name} of {whose}: {crowd.errors[-1].decode()[:2000]}")
                 if number:
                     side = found.setdefault(pair.name, {}).setdefault(whose, Side())
                     side.rates.append(len(crowd.latencies) / took)
                     side.latencies += crowd.latencies
                     side.client.append(spent / took)
+                    side.errors += len(crowd.errors)
         if number == rounds:
             return found
     raise AssertionError
@@ -284,6 +292,9 @@ def figures(found: dict[str, Sides]) -> Iterator[Figure]:
             yield Figure(f"{whose}: {name}, p99", round(side.milliseconds(0.99), 1), "ms", at_most=highest)
             client = round(statistics.median(side.client), 2)
             yield Figure(f"{whose}: {name}, the client's share of a core", client)
+            yield Figure(
+                f"{whose}: {name}, answered with an error", side.errors, at_most=0 if whose == OURS else None
+            )
         bar = FEWEST_TIMES if name == LIST else None
         yield Figure(f"{name}: SVOps to Airflow", times(sides[OURS], sides[AIRFLOWS]), "x", at_least=bar)
     ratio = times(found[GET][OURS], found[LIST][AIRFLOWS])
