@@ -87,7 +87,8 @@ class Desk:
     def call(
         self, client: httpx.Client, method: str, rule: str, row: Row, owner: str, **headers: str
     ) -> httpx.Response:
-        """Call a route; what it is about belongs to the owner."""
+        """Call a route; what it is about belongs to the owner. Nobody asks too often here."""
+        vars(services(pooled=True)).pop("guesses", None)
         path = self._path(rule, owner)
         body = None if row.body is None else json.loads(self._filled(json.dumps(row.body)))
         sent = {"data" if row.form else "json": body}
