@@ -185,9 +185,23 @@ class TestLayout:
         assert "msg_1" in laid_out
 
     def test_text_calls_nobody(self) -> None:
-        laid_out = as_text(NOTICE, "msg_1")
+        laid_out = as_text(NOTICE, "msg_1", 1000)
         assert "@everyone" not in laid_out
         assert laid_out.splitlines()[-1] == "Delivery: msg_1"
+
+    @pytest.mark.parametrize("longest", [400, 1000, 1024, 2000, 100_000])
+    def test_facts_give_way_for_links(self, longest: int) -> None:
+        facts = [("Because", "@all " * 200), ("Source", "main"), ("Metrics", "m" * 1000)]
+        links = [("Log", "http://log"), ("Page", "p" * 200)]
+        laid_out = as_text(Notice("t", failed=True, facts=facts, links=links), "msg_1", longest)
+        assert len(laid_out) <= longest
+        assert laid_out.count("…") == (2 if longest < 100_000 else 0)
+        assert longest == 100_000 or len(laid_out) > longest - 3
+        assert laid_out.splitlines()[1] == "Source: main"
+        assert laid_out.endswith(f"\nLog: http://log\nPage: {'p' * 200}\nDelivery: msg_1")
+
+    def test_links_stay_where_there_is_no_room(self) -> None:
+        assert as_text(NOTICE, "msg_1", 10) == 'Because: …\nLog: http://log/"><i>\nDelivery: msg_1'
 
     def test_slack_finds_nothing_to_call_or_link(self) -> None:
         text = str(as_slack(NOTICE, "msg_1"))

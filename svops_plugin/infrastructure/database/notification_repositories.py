@@ -67,7 +67,7 @@ class SqlDeliveries(SqlRepository[NotificationDelivery]):
         c = self.table.c
         self.session.execute(
             update(self.table)
-            .where(c.config_id == config_id, c.status == DeliveryStatus.PENDING, c.next_attempt_at > utcnow())
+            .where(c.config_id == config_id, c.status == DeliveryStatus.PENDING)
             .values(next_attempt_at=utcnow())
             .execution_options(synchronize_session=False)
         )

@@ -13,6 +13,7 @@ from svops_plugin.domain.notifications import EMAIL
 from svops_plugin.infrastructure.notifications.guard import is_sending
 from svops_plugin.infrastructure.notifications.layout import as_html, as_text
 
+BETWEEN = 10  # characters: what a service that knows no titles may put between the title and the body
 _asset = AppriseAsset(app_id="SVOps", app_desc="SVOps", app_url="", secure_logging=True)
 
 
@@ -51,12 +52,14 @@ def send(outgoing: Outgoing) -> None:
     if plugin is None:
         raise NotDelivered("Apprise does not understand the address.", final=True)
     mail = outgoing.channel == EMAIL
-    notice = outgoing.notice
+    notice, message_id = outgoing.notice, outgoing.message_id
+    longest = plugin.body_maxlen - len(notice.title) - BETWEEN
+    body = as_html(notice, message_id) if mail else as_text(notice, message_id, longest)
     _said.words = None
     try:
         sent = plugin.notify(
             title=notice.title,
-            body=(as_html if mail else as_text)(notice, outgoing.message_id),
+            body=body,
             body_format=NotifyFormat.HTML if mail else NotifyFormat.TEXT,
             notify_type=NotifyType.FAILURE if notice.failed else NotifyType.INFO,
         )

@@ -23,9 +23,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # What Python takes for public, and leads into networks that are not: site-local addresses, local NAT64, and
 # addresses that stand for IPv4's in ways that nobody needs any more.
-NOT_PUBLIC = tuple(
-    map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96"))
-)
+NOT_PUBLIC = tuple(map(ipaddress.IPv6Network, ("fec0::/10", "64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")))
 
 
 class PrivateTarget(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from svops_plugin.application.notification_ports import Notice
@@ -15,11 +16,16 @@ TITLE_STYLE = "margin:0 0 12px;font:600 18px sans-serif"
 RED, GREEN = "#b00020", "#1b7f3b"
 
 
-def as_text(notice: Notice, message_id: str) -> str:
-    """Return lines of plain text, below a title that stands elsewhere; nobody is called by name."""
-    lines = [f"{label}: {said}" for label, said in notice.facts]
-    lines += [f"{label}: {url}" for label, url in notice.links]
-    return CALLS.sub("@\u200b", "\n".join([*lines, f"Delivery: {message_id}"]))
+def as_text(notice: Notice, message_id: str, longest: int) -> str:
+    """Return lines of plain text, below a title that stands elsewhere; nobody is called by name.
+
+    :param longest: how many characters the service takes; facts give way, so that it cuts off no link
+    """
+    facts = [(label, _quiet(said)) for label, said in notice.facts]
+    below = [_quiet(f"{label}: {url}") for label, url in notice.links] + [f"Delivery: {message_id}"]
+    taken = sum(len(label) + len(": \n") for label, _ in facts) + len("\n".join(below))
+    lines = [f"{label}: {said}" for label, said in _shortened(facts, longest - taken)]
+    return "\n".join(lines + below)
 
 
 def as_html(notice: Notice, message_id: str) -> str:
@@ -52,6 +58,19 @@ def as_slack(notice: Notice, message_id: str) -> dict[str, Any]:
         "text": f"{mark} {_slack(notice.title)}",
         "blocks": [*(block for block in blocks if block["text"]["text"]), footer],
     }
+
+
+def _quiet(words: str) -> str:
+    """Return words in which nobody is called by name."""
+    return CALLS.sub("@\u200b", words)
+
+
+def _shortened(facts: Sequence[tuple[str, str]], room: int) -> list[tuple[str, str]]:
+    """Return facts that say no more than so many characters in all, as far as can be: the longest less."""
+    most = max((len(said) for _, said in facts), default=0)
+    while most > 1 and sum(min(len(said), most) for _, said in facts) > room:
+        most -= 1
+    return [(label, said if len(said) <= most else f"{said[: most - 1]}…") for label, said in facts]
 
 
 def _section(words: str) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from svops_plugin.infrastructure.notifications.guard import Reach, is_sending, r
 from svops_plugin.infrastructure.notifications.layout import as_slack
 from svops_plugin.infrastructure.notifications.signatures import signed_headers
 
-SECONDS = 10.0  # to connect, to send and to be answered, all in all
-APPRISE_SECONDS = 30.0  # where that is a conversation, as with a server of mail
+SECONDS = 10.0  # to connect to an address, to send and to be answered, each
+ALL_SECONDS = 30.0  # of an attempt: a name may have several addresses, and mail is a conversation
 TALKATIVE = ("httpx", "httpcore.connection", "httpcore.http11", "urllib3.connectionpool")
 GONE = 410
 
@@ -47,20 +47,23 @@ class ChannelSender:
 
         :raises NotDelivered: otherwise
         """
-        by_http = outgoing.channel in {SLACK, WEBHOOK} and urlsplit(outgoing.url).scheme in {"http", "https"}
-        seconds = SECONDS if by_http else APPRISE_SECONDS
-        with self._reach.confined(seconds) as deadline:
+        with self._reach.confined(ALL_SECONDS) as deadline:
             try:
-                if by_http:
-                    self._post(outgoing)
-                else:
-                    _send_by_apprise(outgoing)
+                self._send(outgoing)
             except NotDelivered as failure:
                 if reason := refused():
                     raise NotDelivered(reason, final=True) from failure
                 if deadline.is_over:
-                    raise NotDelivered(_late(seconds)) from failure
+                    raise NotDelivered(_late(ALL_SECONDS)) from failure
                 raise
+
+    def _send(self, outgoing: Outgoing) -> None:
+        if outgoing.channel in {SLACK, WEBHOOK} and urlsplit(outgoing.url).scheme in {"http", "https"}:
+            self._post(outgoing)
+        else:
+            from svops_plugin.infrastructure.notifications.apprise_sender import send
+
+            send(outgoing)
 
     def _post(self, outgoing: Outgoing) -> None:
         headers = {"Content-Type": "application/json", "webhook-id": outgoing.message_id}
@@ -76,12 +79,6 @@ class ChannelSender:
             raise NotDelivered(_late(SECONDS)) from slow
         except (httpx.HTTPError, httpx.InvalidURL) as failure:
             raise NotDelivered(f"It could not be reached: {failure or type(failure).__name__}") from failure
-
-
-def _send_by_apprise(outgoing: Outgoing) -> None:
-    from svops_plugin.infrastructure.notifications.apprise_sender import send
-
-    send(outgoing)
 
 
 def _late(seconds: float) -> str:

@@ -33,13 +33,15 @@ class CheckedTargets:
         try:
             parts = urlsplit(url)
             host, scheme = parts.hostname or "", parts.scheme.lower()
-            _ = parts.port
+            is_web = scheme in {"http", "https"}
+            if is_web:  # elsewhere a colon may be part of a token, as Telegram's
+                _ = parts.port
         except ValueError as broken:
             raise InvalidInput.field(FIELD, "it is no address.") from broken
         if scheme not in CHANNELS[channel]:
             known = ", ".join(f"{one}://" for one in sorted(CHANNELS[channel]))
             raise InvalidInput.field(FIELD, f"an address of channel {channel} begins with one of {known}.")
-        if scheme in {"http", "https"}:
+        if is_web:
             self._check_web(scheme, host)
             if channel not in {WEBHOOK, SLACK}:
                 _check_apprise(channel, url)
@@ -64,7 +66,7 @@ class CheckedTargets:
 
 
 def _is_literal(host: str) -> bool:
-    return host == "localhost" or ":" in host or host.replace(".", "").isdigit()
+    return host == "localhost" or ":" in host or ("." in host and host.replace(".", "").isdigit())
 
 
 def _out_of_reach(host: str) -> InvalidInput:

@@ -244,7 +244,7 @@ def enable(config_name: str) -> dict[str, str]:
 @blueprint.post(f"{CONFIG}/disable")
 @answers(MessageSchema())
 def disable(config_name: str) -> dict[str, str]:
-    """Tell nothing until it is enabled again; what is on its way then goes on."""
+    """Tell nothing until it is enabled again; what is still to be sent waits until then."""
     services().notifications.update(actor(), config_name, {"enabled": False})
     return {"message": f"Notification {config_name} is disabled."}
 
