@@ -2,8 +2,8 @@
 
 As ``websocket_fanout.py``, but with two gunicorn workers of 128 threads, and with looks at how long Airflow's
 own ``/health`` takes meanwhile: by several askers, each time over a new connection, so that either worker has
-to answer. A worker that is full sends clients away with 1013, and they come again, as documented: the two need
-not get equal shares. What the opening of all sockets at once does to ``/health`` has no bar.
+to answer. A worker that is full sends clients away with 1013, and they come again, as documented: the two
+need not get equal shares. What the opening of all sockets at once does to ``/health`` has no bar.
 Exit status 1 if an event was not delivered, or a bar in the issue was missed; a look that is answered with an
 error, or not within a minute, ends it.
 """

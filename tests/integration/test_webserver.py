@@ -167,9 +167,7 @@ def server(start: Callable[..., Webserver]) -> Server:
     return webserver.server
 
 
-def test_pages_poll_where_sockets_would_freeze_them(
-    sit_down: Callable[..., Desk], api: httpx.Client
-) -> None:
+def test_pages_poll_where_sockets_would_freeze_them(sit_down: Callable[..., Desk], api: httpx.Client) -> None:
     desk = sit_down()
     sockets: list[WebSocket] = []
     desk.page.on("websocket", sockets.append)

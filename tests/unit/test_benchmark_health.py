@@ -1,4 +1,4 @@
-"""The looks at ``/health`` that the benchmark of 2.11's sockets takes, at a server that does as it is told."""
+"""The looks at ``/health`` that the benchmark of 2.11's sockets takes, at a server that does as told."""
 
 from __future__ import annotations
 
