@@ -100,7 +100,7 @@ class TestNames:
         conf = in_airflow(DAG, again["external_trigger_id"]).conf
         assert (conf["day"], conf["note"]) == (3, "of the DAG")
 
-    def test_a_dag_without_params_gets_them_all_and_can_believe_what_was_looked_at(self, user: Client) -> None:
+    def test_a_dag_without_params_gets_them_all_and_may_believe_the_rest(self, user: Client) -> None:
         runs = register(user, "simple_workflow_example")
         run = ok(user.post(runs, json={"note": "n", "parameters": {"x": 1, "dataset_id": "mine"}}), 201)
         conf = in_airflow("simple_workflow_example", run["external_trigger_id"]).conf

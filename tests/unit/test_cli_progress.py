@@ -47,7 +47,7 @@ def test_on_a_terminal_each_run_is_a_bar(
     with view(pytest.fail) as show:
         for run in [*SEEN, other]:
             show(run)
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)  # where the cursor goes, and colours
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)  # no colours
     last = [line for line in shown.splitlines() if "own" in line or "next" in line][-2:]
     own, following = (" ".join(line.split()) for line in last)
     assert own.startswith("own ")
