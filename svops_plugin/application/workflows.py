@@ -250,8 +250,8 @@ class WorkflowService:
     def _trigger(self, actor: Actor, run: WorkflowRun, conf: Json) -> WorkflowRun:
         """Create the DAG run of a run, and return the run as it is then.
 
-        If Airflow does not answer, the run stays queued: the monitor sees whether the DAG run is there. If its
-        end was recorded or asked for before the DAG run was there, nobody follows that: so it is stopped.
+        If Airflow does not answer, the run stays queued: the monitor sees whether the DAG run is there. Where
+        its end was recorded or asked for before that was there, nobody follows it: so it is stopped.
         """
         held = run
         try:

@@ -84,9 +84,7 @@ class TestTrigger:
         desk.monitor.tick()
         assert desk.run(run.id).status == "success"
 
-    def test_one_that_airflow_did_not_take_never_began(
-        self, desk: Desk, around: Callable[..., None]
-    ) -> None:
+    def test_one_that_airflow_did_not_take_never_began(self, desk: Desk, around: Callable[..., None]) -> None:
         around(before=self.silence)
         run = desk.run_alone(DAG)
         assert run.status == "queued"

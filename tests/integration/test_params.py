@@ -31,7 +31,7 @@ def register(user: Client, dag_id: str) -> str:
 
 @pytest.fixture
 def runs(user: Client, add_dag: AddDag) -> str:
-    """The path of the runs of a DAG with Params of its own, four of which are named as what is beside them."""
+    """The path of the runs of a DAG with Params of its own, four of them named as what is beside them."""
     add_dag(DAG, 'EmptyOperator(task_id="look")', PARAMS)
     return register(user, DAG)
 
@@ -120,7 +120,9 @@ class TestController:
     def test_its_task_is_no_parameter(self, user: Client, named: Any) -> None:
         runs = register(user, CONTROLLER)
         answer = problem(user.post(runs, json={"parameters": {"task_id": named}}), 422)
-        assert answer["errors"] == {"parameters.task_id": ["name the task as task_id, beside the parameters."]}
+        assert answer["errors"] == {
+            "parameters.task_id": ["name the task as task_id, beside the parameters."]
+        }
         assert ok(user.get(runs))["total"] == 0
 
     def test_its_task_is_needed(self, user: Client) -> None:

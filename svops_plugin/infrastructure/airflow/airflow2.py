@@ -148,7 +148,7 @@ class DagRuns(MetadataReader):
 
 
 def _fail(session: Session, dag_id: str, run_id: str) -> bool | None:
-    """Fail a DAG run in one transaction; tell whether that changes anything, or none if it is locked just now.
+    """Fail a DAG run in one transaction; tell whether that changes it, or none if it is locked just now.
 
     Airflow's own ``set_dag_run_state_to_failed`` commits each task that it skips by itself, and a task that
     just begins or ends writes back the state of the run that it remembers. A scheduler that looks then calls

@@ -107,7 +107,7 @@ class DagRuns(MetadataReader):
         """Fail a DAG run that has not ended; the supervisors of its tasks notice at their next heartbeat.
 
         The run's row is locked first: so the scheduler's decision on it is waited for, and it is either ended
-        by that or stopped. Where teardown tasks are left the run goes on, and to stop it again changes nothing.
+        by that or stopped. Where teardown tasks are left, the run goes on; to stop it again changes nothing.
         """
         from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
         from airflow.models.dagbag import DBDagBag
