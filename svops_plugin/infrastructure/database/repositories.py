@@ -7,11 +7,11 @@ from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Generic, TypeVar
 
-from sqlalchemy import JSON, Select, Table, bindparam, exists, func, select, text, true, type_coerce, update
+from sqlalchemy import JSON, Table, bindparam, exists, func, select, text, true, type_coerce, update
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session, defer
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.sql import ColumnElement
+from sqlalchemy.sql import ColumnElement, Select
 
 from svops_plugin.application.ports import ActiveRun, Duration, Page, Query
 from svops_plugin.domain.entities import (
