@@ -1,8 +1,8 @@
 """What one look of the monitor costs when thousands of DAG runs are under way and none has changed.
 
 Airflow's and SVOps' databases are real (PostgreSQL, migrated), and filled with executions of which one step
-runs; no other process of Airflow is started. Printed are the milliseconds of a tick and its queries, which are
-counted with a tenth of the runs first, and have to be as many then.
+runs; no other process of Airflow is started. Printed are the milliseconds of a tick and its queries, which
+are counted with a tenth of the runs first, and have to be as many then.
 """
 
 from __future__ import annotations

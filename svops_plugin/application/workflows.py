@@ -298,8 +298,8 @@ class WorkflowService:
 def _conf(configuration: Mapping[str, Any], params: Collection[str]) -> Json:
     """Return what the DAG run is given: the parameters as params, and all of it under its own names.
 
-    A DAG may have params of these names itself. Then the parameters go before, and what nobody has said leaves
-    the DAG its own default. A DAG that has none can believe what stands there, for it was looked at.
+    A DAG may have params of these names itself. Then the parameters go before, and what nobody has said
+    leaves it its own default. One that has none can believe what stands there, for it was looked at.
 
     :param params: the names of the DAG's params
     """
