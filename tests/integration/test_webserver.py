@@ -13,7 +13,7 @@ from datetime import timedelta
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import WebSocket, expect
+from playwright.sync_api import expect
 from websockets.exceptions import ConnectionClosed
 
 from svops_plugin.application import dispatcher, monitor
@@ -169,8 +169,8 @@ def server(start: Callable[..., Webserver]) -> Server:
 
 def test_pages_poll_where_sockets_would_freeze_them(sit_down: Callable[..., Desk], api: httpx.Client) -> None:
     desk = sit_down()
-    sockets: list[WebSocket] = []
-    desk.page.on("websocket", sockets.append)
+    sockets: list[str] = []
+    desk.page.on("websocket", lambda socket: sockets.append(socket.url))
     page = desk.open("board")
     expect(page.locator("#sv-connection")).to_have_text("Polling", timeout=PATIENCE * 1000)
     told = row(page, keep(api, "Told at the next look"))
