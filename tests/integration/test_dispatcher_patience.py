@@ -21,7 +21,7 @@ from tests.integration.receivers import LOOPBACK, Answer, Hit, Office, Receiver,
 
 __all__ = ["receiver"]
 
-HTTP, SMTP = b"HTTP/1.1 200 OK\r\nX-Drop: ", b"220-"
+HTTP, SMTP = b"HTTP/1.1 ", b"220-"
 MAIL = "mailto://127.0.0.1:{}?to=ops@svops.example&from=svops@svops.example&smtp=127.0.0.1"
 
 
