@@ -174,7 +174,7 @@ class WorkflowRuns(Stateful[WorkflowRun], Protocol):
         """Return the runs of several chains."""
 
     def of_dag_run(self, dag_id: str, dag_run_id: str) -> WorkflowRun | None:
-        """Return the run that goes by Airflow's names, held against writers."""
+        """Return the run that goes by Airflow's names."""
 
     def succeeded(self, dag_id: str, task_id: int, limit: int) -> list[WorkflowRun]:
         """Return the newest runs of a DAG that succeeded for a task, in a chain or alone."""
