@@ -251,7 +251,7 @@ class ExecutionService:
     def history(self, actor: Actor, task_id: int) -> list[Standing]:
         """Return every execution of a task with its runs, the newest first."""
         actor.require("task", "read")
-        with self._transactions() as uow:
+        with self._transactions().snapshot() as uow:
             task = found_task(uow.tasks.get(task_id), task_id)
             executions = uow.executions.history(task_id)
             runs = uow.runs.of_executions([execution.id for execution in executions])
@@ -340,8 +340,8 @@ class ExecutionService:
         It takes as many queries for any number of tasks. Those that are not there are left out.
         """
         actor.require("task", "read")
-        with self._transactions() as uow:
-            newest = uow.events.newest()  # first, so that whoever goes on from there misses nothing
+        with self._transactions().snapshot() as uow:
+            newest = uow.events.newest()
             tasks = {task.id: task for task in uow.tasks.several(task_ids)}
             ids = [task.last_execution_id for task in tasks.values() if task.last_execution_id is not None]
             executions = {one.id: one for one in uow.executions.several(ids)}

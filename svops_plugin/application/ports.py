@@ -264,6 +264,12 @@ class UnitOfWork(Protocol):
     def ping(self) -> None:
         """Ask the database for a sign of life."""
 
+    def snapshot(self) -> UnitOfWork:
+        """Return itself, before it begins, to read several tables as of one moment; it must not write.
+
+        Otherwise each statement sees what has been committed when it is sent.
+        """
+
     def __enter__(self) -> UnitOfWork:
         """Begin."""
 

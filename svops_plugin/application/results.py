@@ -96,8 +96,8 @@ class ResultService:
         :raises NotFound: if there is none
         """
         actor.require("task", "read")
-        with self._transactions() as uow:
-            newest = uow.events.newest()  # first, so that whoever goes on from there misses nothing
+        with self._transactions().snapshot() as uow:
+            newest = uow.events.newest()
             execution = _found(uow.executions.get(execution_id), execution_id)
             task = found_task(uow.tasks.get(execution.task_id), execution.task_id)
             runs = uow.runs.of_execution(execution_id)

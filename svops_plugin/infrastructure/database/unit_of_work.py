@@ -83,6 +83,13 @@ class SqlUnitOfWork:
         """Ask the database for a sign of life."""
         self._session.execute(text("SELECT 1"))
 
+    def snapshot(self) -> SqlUnitOfWork:
+        """Return itself, to read as of one moment; SQLite has one writer and needs nothing for it."""
+        engine = self._session.get_bind()
+        if engine.dialect.name == "postgresql":
+            self._session.bind = engine.execution_options(isolation_level="REPEATABLE READ")
+        return self
+
     def __enter__(self) -> SqlUnitOfWork:
         """Begin; the first statement takes a connection."""
         if self._guard is not None:
