@@ -2,7 +2,8 @@
 
 # AIRFLOW=2.11 does the same with the other Airflow, in an environment of its own.
 AIRFLOW ?= 3.3
-VENV ?= .venv$(addprefix -,$(filter-out 3.3,$(AIRFLOW)))
+OTHER := $(addprefix -,$(filter-out 3.3,$(AIRFLOW)))
+VENV ?= .venv$(OTHER)
 BIN := $(VENV)/bin
 LOCK := requirements/airflow-$(AIRFLOW).txt
 INSTALLED := $(VENV)/.installed-airflow-$(AIRFLOW)
@@ -61,6 +62,7 @@ else
 endif
 
 .PHONY: coverage
+coverage: export COVERAGE_FILE := $(CURDIR)/.coverage$(OTHER)
 coverage: $(INSTALLED)  ## the tests that start no stack, and which lines they miss; ARGS goes to pytest
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests --ignore tests/e2e --ignore tests/chaos --ignore tests/distributed $(ARGS)
