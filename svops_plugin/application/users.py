@@ -86,6 +86,8 @@ class UserService:
             if changes.get("is_active") is False:
                 uow.users.revoke_all(user_id)
             after = replace(self._directory.update(present.subject, changes, password), id=user_id)
+            if password is not None:
+                uow.users.revoke_all(user_id)  # of who has signed in with the old one meanwhile
             uow.users.identify(after.subject, after.username)
             told = _changes(present, after, with_password=password is not None)
             if told["changed"]:
@@ -122,6 +124,7 @@ class UserService:
             uow.users.revoke_all(actor.user_id or 0)
             uow.record(user_event("updated", account, actor, changed=["password"]))
             self._directory.update(account.subject, {}, new)
+            uow.users.revoke_all(actor.user_id or 0)  # of who has signed in with the old one meanwhile
 
     def _create(self, actor: Actor, values: Mapping[str, Any], roles: frozenset[str]) -> Account:
         check_password(values["password"], values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 from sqlalchemy import text
@@ -15,6 +16,7 @@ from svops_plugin.application.ports import Account
 from svops_plugin.domain.entities import Json, utcnow
 from svops_plugin.domain.errors import NotAuthenticated
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from tests.integration.live import eventually
 from tests.integration.support import at_once
 
 ANN = Account(
@@ -42,6 +44,9 @@ class MemoryAccounts:
 
     def access_token(self, account: Account) -> tuple[str, int]:
         return account.subject, 60
+
+    def revoke(self, access_token: str) -> bool:
+        return access_token in self.known
 
 
 @pytest.fixture
@@ -120,6 +125,39 @@ def test_of_two_uses_at_once_exactly_one_wins_and_the_family_ends(auth: AuthServ
         assert len(won) == 1
         assert all(isinstance(answer, (Tokens, NotAuthenticated)) for answer in answers), answers
         refused(auth, won[0].refresh_token)
+
+
+ENDS: dict[str, Callable[[AuthService, str], object]] = {
+    "everywhere": lambda auth, _: auth.logout(ANN, "12", None),
+    "by a second use": lambda auth, spent: refused(auth, spent),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_login_that_ends_while_its_token_is_spent(
+    auth: AuthService, accounts: MemoryAccounts, engine: Engine, end: str
+) -> None:
+    """Who ends it waits for the token's row, and has not seen the new token when it began to."""
+    spent = auth.login("ann", "secret").refresh_token
+    present = auth.refresh(spent).refresh_token
+    ending = Thread(target=lambda: ENDS[end](auth, spent))
+
+    def meanwhile(_: Json) -> Account:
+        ending.start()
+        if engine.dialect.name == "postgresql":
+            eventually(lambda: waits_for_a_lock(engine), "the end to wait")
+        return ANN
+
+    accounts.by_claims = meanwhile  # type: ignore[method-assign]
+    newest = auth.refresh(present).refresh_token
+    ending.join()
+    refused(auth, newest)
+
+
+def waits_for_a_lock(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        return connection.scalar(text(waiting)) is not None
 
 
 def test_an_actor_is_the_user_with_their_id_and_roles(auth: AuthService) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement
 
 from svops_plugin.domain.entities import LARGEST_ID, RefreshToken, User, utcnow
 from svops_plugin.infrastructure.database import tables
@@ -60,18 +61,15 @@ class SqlUsers:
 
     def revoke_family(self, family: str) -> None:
         """End every refresh token that descends from the same login."""
-        c = tables.refresh_token.c
-        self.session.execute(
-            update(tables.refresh_token)
-            .where(c.family == family, c.revoked_at.is_(None))
-            .values(revoked_at=utcnow())
-        )
+        self._revoke(tables.refresh_token.c.family == family)
 
     def revoke_all(self, user_id: int) -> None:
         """End every refresh token of a user."""
+        self._revoke(tables.refresh_token.c.user_id == user_id)
+
+    def _revoke(self, whose: ColumnElement[bool]) -> None:
+        """End tokens until none is left: one that is being spent has a successor that is not seen at first."""
         c = tables.refresh_token.c
-        self.session.execute(
-            update(tables.refresh_token)
-            .where(c.user_id == user_id, c.revoked_at.is_(None))
-            .values(revoked_at=utcnow())
-        )
+        ending = update(tables.refresh_token).where(whose, c.revoked_at.is_(None)).values(revoked_at=utcnow())
+        while self.session.execute(ending).rowcount:  # type: ignore[attr-defined]  # a cursor result
+            pass
