@@ -49,7 +49,7 @@ class EventLog:
         :raises PermissionDenied: if the actor may not read events, or not this topic's
         """
         require_topic(actor, topic)
-        with self._transactions() as uow:
+        with self._transactions().snapshot() as uow:
             newest, oldest = uow.events.newest(), uow.events.oldest()
             if since > newest:
                 raise InvalidInput.field("since", f"the newest event is {newest}; load the state anew.")

@@ -15,7 +15,7 @@ from svops_plugin.domain.entities import Event
 from svops_plugin.domain.permissions import Actor
 from svops_plugin.presentation.websocket import fanout as module
 from svops_plugin.presentation.websocket import protocol
-from svops_plugin.presentation.websocket.fanout import Connection
+from svops_plugin.presentation.websocket.fanout import Connection, Fanout
 from svops_plugin.presentation.websocket.protocol import Close
 from svops_plugin.presentation.websocket.starlette import AsgiLink, Frame, LoopFanout, frame
 
@@ -175,3 +175,29 @@ def test_who_has_changed_since_it_was_known_who_they_are_does_not_join(
 
 async def _swallow(_: Frame) -> None:
     pass
+
+
+class BeatsBetween:
+    """A writer that lets a heartbeat come between the first frame of an event and the next, as a thread may."""
+
+    def __init__(self, fanout: Fanout[str]) -> None:
+        self._fanout = fanout
+
+    def wake(self) -> None:
+        beat, self._fanout.beat = self._fanout.beat, lambda: None  # type: ignore[method-assign]
+        beat()
+
+    def end(self) -> None:
+        raise AssertionError("nobody is too slow here")
+
+
+def test_a_heartbeat_does_not_overtake_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEARTBEAT_SECONDS", 1)
+    fanout: Fanout[str] = Fanout(str)
+    connections: list[Connection[str]] = [Connection(VIEWER, None, BeatsBetween(fanout)) for _ in range(2)]
+    for connection in connections:
+        assert fanout.join(connection, Topic(), 0)
+    fanout._push(message(5))
+    nothing_yet = protocol.heartbeat(0)
+    assert sorted(list(one.queue) for one in connections) == [["5", nothing_yet], [nothing_yet, "5"]]
+    assert (fanout.position, fanout.told) == (5, 5)

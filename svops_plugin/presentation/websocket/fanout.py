@@ -92,14 +92,15 @@ class Connection(Generic[F]):
 class Fanout(Generic[F]):
     """All connections of a process, as an audience of the hub.
 
-    ``position`` is the id up to which events have been handed on.
+    ``position`` is the id up to which it is settled who gets the events, and ``told`` the one up to which
+    they are in the queues: heartbeats, which may come from another thread, tell that one.
 
     :param frame: makes a text what a connection's writer sends
     """
 
     def __init__(self, frame: Callable[[str], F]) -> None:
         self.frame = frame
-        self.position = 0
+        self.position = self.told = 0
         self._lock = threading.Lock()  # what is handed on, and who gets it, change one at a time
         self._topics: Topics[Connection[F]] = Topics()
         self._connections: dict[Connection[F], int] = {}
@@ -185,7 +186,7 @@ class Fanout(Generic[F]):
         """Give signs of life to those whose turn it is; to be called each second."""
         self._beats += 1
         now, turn = utcnow(), self._beats % protocol.HEARTBEAT_SECONDS
-        life = self.frame(protocol.heartbeat(self.position))
+        life = self.frame(protocol.heartbeat(self.told))
         for connection, number in list(self._connections.items()):
             if connection.expires_at is not None and connection.expires_at <= now:
                 expired = "The access token has expired; connect with a new one."
@@ -225,7 +226,13 @@ class Fanout(Generic[F]):
             followers = [one for one in followers if may_read(one.actor, event)]
         for connection in followers:
             connection.push(event.id, text if connection.sees_addresses else discreet)
+        self.told = event.id
         return followers
+
+    def _reached(self, position: int) -> None:
+        """Remember that nothing is missing up to an id, whether or not there was an event for it."""
+        with self._lock:
+            self.position = self.told = position
 
 
 def _is_dropped(connection: Connection[F]) -> bool:

@@ -167,8 +167,7 @@ class ThreadFanout(Fanout[str]):
             deadline = time.monotonic() + PATIENCE
             for link in list(self.links):
                 link.idle.wait(max(0.0, deadline - time.monotonic()))
-        with self._lock:
-            self.position = position
+        self._reached(position)
         self.ready.set()
 
     def beat_each_second(self, stop: threading.Event) -> None:

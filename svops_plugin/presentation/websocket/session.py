@@ -214,7 +214,7 @@ async def _catch_up(
     What comes next begins where this ends. Nothing queues up meanwhile, however long it takes.
     """
     found, texts = await link.ask(partial(_read, connection.actor, since, address))
-    texts = [protocol.hello(found.newest), *([protocol.RESYNC] if found.resync else []), *texts]
+    texts = [protocol.hello(found.newest), *texts]
     while True:
         try:
             await link.send(texts, REPLAY_SECONDS)
@@ -259,6 +259,6 @@ def _identify(token: str) -> tuple[Actor, datetime | None]:
 
 
 def _read(actor: Actor, since: int, address: Topic) -> tuple[Slice, list[str]]:
-    """Return what came after an id, also as frames."""
+    """Return what came after an id, also as frames, which begin with a resync if some of it is gone."""
     found = services(pooled=True).events.after(actor, since, REPLAY, address)
-    return found, [encode(event) for event in found.events]
+    return found, [*([protocol.RESYNC] if found.resync else []), *map(encode, found.events)]

@@ -85,7 +85,7 @@ class LoopFanout(Fanout[Frame]):
         if messages:
             self._loop.call_soon(self._step, messages, position, done)
             return
-        self.position = position
+        self._reached(position)
         self.ready.set()
         self._loop.call_soon(done.set)
 
