@@ -164,6 +164,7 @@ class ExecutionService:
         from_start: bool = False,
         note: str | None = None,
         once: Once | None = None,
+        execution_id: int | None = None,
     ) -> Json:
         """Make a new attempt after one that failed or was cancelled.
 
@@ -171,12 +172,14 @@ class ExecutionService:
 
         :param from_start: run every step again
         :param note: of the new attempt; the last one's unless given
+        :param execution_id: only if this is the task's newest execution
         :raises Conflict: if there is nothing to retry, or the task was changed since, unless from the start
         :raises InvalidInput: as for ``execute``
         """
         task = self._permitted(actor, task_id)
         if once is not None and (answer := self._answered(once)):
             return answer
+        _refuse_superseded(task, execution_id)
         self._refuse_running(task)
         with self._transactions() as uow:
             last = uow.executions.get(task.last_execution_id or 0)
@@ -190,18 +193,20 @@ class ExecutionService:
             parameters=last.parameters,
             note=last.note if note is None else note,
         )
-        return self._start(task_id, describe, request, None if from_start else last, once)
+        return self._start(task_id, describe, request, last, once, from_start=from_start)
 
-    def stop(self, actor: Actor, task_id: int) -> Standing:
+    def stop(self, actor: Actor, task_id: int, execution_id: int | None = None) -> Standing:
         """End a running execution as cancelled: its processes are killed, later steps never start.
 
         Where all of it has succeeded before that, it is completed. Asking again changes nothing.
 
+        :param execution_id: only if this is the task's newest execution
         :raises Conflict: if the task is not running
         """
         self._permitted(actor, task_id)
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(task_id), task_id)
+            _refuse_superseded(task, execution_id)
             execution = uow.executions.lock(task.last_execution_id or 0)
             if execution is None or (
                 execution.status is not ExecutionStatus.RUNNING and execution.stop_requested_at is None
@@ -277,14 +282,17 @@ class ExecutionService:
         task_id: int,
         describe: Describe,
         request: chain.Request,
-        resumed: Execution | None,
+        last: Execution | None,
         once: Once | None,
+        *,
+        from_start: bool = False,
     ) -> Json:
         with self._transactions() as uow:
             task = found_task(uow.tasks.lock(task_id), task_id)
             if once is not None and (answer := earlier_answer(uow, once)):
                 return answer
-            execution = chain.claim(uow, task, self.chain, request, resumed)
+            _refuse_superseded(task, last.id if last else None)
+            execution = chain.claim(uow, task, self.chain, request, None if from_start else last)
             answer = describe(Started(task, execution, uow.runs.of_execution(execution.id)))
             if once is not None:
                 keep_answer(uow, once, answer)
@@ -364,6 +372,12 @@ class ExecutionService:
         self._preflight(task)
         if problems := self._airflow.problems([CONTROLLER, *self.chain]):
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
+
+
+def _refuse_superseded(task: Task, execution_id: int | None) -> None:
+    """Refuse what was asked for an execution that is not the task's newest any more."""
+    if execution_id not in {None, task.last_execution_id}:
+        raise Conflict(f"Task {task.id} has been executed again since; control its newest execution.")
 
 
 def _by_execution(runs: Iterable[WorkflowRun]) -> dict[int, list[WorkflowRun]]:

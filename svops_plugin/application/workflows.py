@@ -203,7 +203,7 @@ class WorkflowService:
         """
         run = self._run(actor, workflow_id, run_id)
         if run.execution_id is not None:
-            self._executions.stop(actor, self._current_task(run))
+            self._executions.stop(actor, _task_id(run), run.execution_id)
             with self._transactions() as uow:
                 held = _found(uow.runs.lock(run_id), f"run run_{run_id}")
                 held.note = held.note if note is None else note
@@ -240,9 +240,13 @@ class WorkflowService:
                 )
             kept = run.configuration if note is None else {**run.configuration, "note": note}
             return self.run(actor, workflow_id, kept)
-        task_id = self._current_task(run)
+        task_id = _task_id(run)
         self._executions.retry(
-            actor, task_id, lambda started: {"execution_id": started.execution.id}, note=note
+            actor,
+            task_id,
+            lambda started: {"execution_id": started.execution.id},
+            note=note,
+            execution_id=run.execution_id,
         )
         standing = self._executions.standing(actor, task_id)
         return next(one for one in standing.runs if one.position == run.position)
@@ -285,14 +289,10 @@ class WorkflowService:
         mine = run.trigger_type is TriggerType.API and run.triggered_by == actor.username
         actor.require("workflow", "execute", actor.user_id if mine else None)
 
-    def _current_task(self, run: WorkflowRun) -> int:
-        """Return the task of a chain's step, if that is still the task's newest execution."""
-        task_id = int(run.configuration["task_id"])
-        with self._transactions() as uow:
-            task = _found(uow.tasks.get(task_id), f"task {task_id}")
-        if task.last_execution_id != run.execution_id:
-            raise Conflict(f"Task {task_id} has been executed again since; control its newest execution.")
-        return task_id
+
+def _task_id(run: WorkflowRun) -> int:
+    """Return the task that a chain's step works for."""
+    return int(run.configuration["task_id"])
 
 
 def _conf(configuration: Mapping[str, Any], params: Collection[str]) -> Json:

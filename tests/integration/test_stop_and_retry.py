@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from svops_plugin.application.controller import Step
-from svops_plugin.application.executions import CONTROLLER, Once, Standing
-from svops_plugin.domain.entities import Execution, Task
+from svops_plugin.application.executions import CONTROLLER, ExecutionService, Once, Standing
+from svops_plugin.application.preflight import Preflight
+from svops_plugin.domain.entities import Dataset, Execution, Task
 from svops_plugin.domain.errors import Conflict, Gone, InvalidInput, NotFound, PermissionDenied
 from svops_plugin.domain.permissions import OPERATOR, Actor
 from tests.conftest import OUTPUT
-from tests.integration.desk import Desk, cause
+from tests.integration.desk import AnyPath, Desk, cause
 from tests.integration.support import at_once
 
 EVE = Actor(66, "eve", frozenset({"User"}))
@@ -355,6 +356,36 @@ class TestRetry:
             retry(desk, task)
         with pytest.raises(PermissionDenied):
             desk.service.retry(EVE, task.id, lambda _: {})
+
+    @pytest.mark.parametrize("from_start", [False, True])
+    def test_what_another_attempt_has_finished_meanwhile(self, desk: Desk, from_start: bool) -> None:
+        """Looking at the data takes its time."""
+        task = desk.new_task()
+        self.failed_in(desk, 1, task)
+
+        def meanwhile(_: Dataset) -> list[str]:
+            desk.controller.complete(retry(desk, task).run_name)
+            return []
+
+        service = ExecutionService(
+            transactions=desk.transactions,
+            airflow=desk.airflow,
+            preflight=Preflight(AnyPath(), meanwhile, lambda _: None),
+            dag_ids=desk.chain,
+        )
+        with pytest.raises(Conflict, match="executed again since"):
+            service.retry(OPERATOR, task.id, lambda _: {}, from_start=from_start)
+        assert desk.executions() == 2
+        assert desk.task(task).status == "completed"
+
+    def test_a_step_controls_its_own_execution_only(self, desk: Desk) -> None:
+        task = desk.new_task()
+        step = desk.runs(self.failed_in(desk, 1, task))[0]
+        newer = desk.execute(task)
+        for control in (desk.workflows.stop, desk.workflows.retry):
+            with pytest.raises(Conflict, match="executed again since"):
+                control(OPERATOR, step.workflow_id, step.id)
+        assert desk.standing(newer)[:2] == ("running", "running")
 
     @pytest.mark.parametrize("change", ["build_config", "customer", "dataset_id"])
     def test_finished_steps_are_not_mixed_with_steps_that_are_told_something_else(
