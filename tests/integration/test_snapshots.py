@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.event import listen
 
 from svops_plugin.application.executions import Standing
@@ -63,8 +64,8 @@ def test_a_snapshot_ends_with_its_transaction(desk: Desk) -> None:
         with desk.transactions() as writer:
             writer.datasets.add(a_dataset())
         assert names(reader) == []
+    with desk.engine.connect() as first, desk.engine.connect() as second:  # all that the pool has kept
+        levels = {one.scalar(text("SHOW transaction_isolation")) for one in (first, second)}
+    assert levels == {"read committed"}
     with desk.transactions() as reader:
         assert names(reader) == [a_dataset().name]
-        with desk.transactions() as writer:
-            writer.datasets.add(a_dataset("second"))
-        assert len(names(reader)) == 2
