@@ -253,6 +253,8 @@ class Services:
             "notification_delivery": self.settings.event_retention_days,
             "idempotency_key": self.settings.idempotency_retention_days,
             "refresh_token": EXPIRED_TOKEN_DAYS,
+            "execution": self.settings.execution_retention_days,
+            "workflow_run": self.settings.execution_retention_days,
         }
         return Retention(self.transactions, self.housekeeper, days)
 

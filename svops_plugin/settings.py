@@ -30,6 +30,8 @@ class Settings:
     :param max_active_executions: how many chains run at once; the rest queue in Airflow
     :param execution_timeout: how long a chain may take before it is ended as failed; in seconds in the file
     :param event_retention_days: how long events can be replayed and deliveries be looked at; for ever if 0
+    :param execution_retention_days: how long executions and runs are kept, with their metrics and files, except
+        a task's newest; for ever if 0
     :param idempotency_retention_days: how long a request is known by its ``Idempotency-Key``; for ever if 0
     :param allow_registration: whether people may make themselves an account with the role User
     :param writes_per_minute: how often a user may write through REST, counted by each server process
@@ -45,6 +47,7 @@ class Settings:
     max_active_executions: int
     execution_timeout: timedelta
     event_retention_days: float
+    execution_retention_days: float
     idempotency_retention_days: float
     allow_registration: bool
     writes_per_minute: int
@@ -88,6 +91,7 @@ def load() -> Settings:
         max_active_executions=int(number("max_active_executions", "200", 1)),
         execution_timeout=timedelta(seconds=number("execution_timeout", DEFAULT_TIMEOUT, 1)),
         event_retention_days=number("event_retention_days", "30"),
+        execution_retention_days=number("execution_retention_days", "0"),
         idempotency_retention_days=number("idempotency_retention_days", "7"),
         allow_registration=flag("allow_registration"),
         writes_per_minute=int(number("writes_per_minute", "1200", 1)),

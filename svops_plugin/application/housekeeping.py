@@ -163,6 +163,8 @@ class Retention:
         for table, kept in self._days.items():
             for _, cleaned in self._housekeeper.clean(utcnow() - kept, [table], stop):
                 deleted[table] = cleaned.rows
+                if cleaned.kept:
+                    log.warning("%s of %s stay: %s", len(cleaned.kept), table, cleaned.kept[0])
         return deleted
 
     def _is_due(self) -> bool:

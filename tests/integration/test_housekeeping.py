@@ -265,6 +265,17 @@ class TestOthers:
         assert purge(50) == {"idempotency_key": 2}
         assert purge(5) == {"idempotency_key": 3}
 
+    def test_retention_takes_old_executions_with_their_files(self, desk: Keeper) -> None:
+        task = desk.task_here()
+        folders = [Path(desk.failed(task).output_path) for _ in range(3)]
+
+        def purge(days: float) -> dict[str, int]:
+            return Retention(desk.transactions, desk.housekeeper, {"execution": days}).purge()
+
+        assert purge(0) == {}
+        assert purge(50) == {"execution": 2}
+        assert [folder.exists() for folder in folders] == [False, False, True]
+
     def test_counting_is_what_cleaning_deletes(self, desk: Keeper) -> None:
         task = desk.task_here()
         for _ in range(3):

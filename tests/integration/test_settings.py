@@ -29,6 +29,7 @@ def test_settings_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "max_active_executions",
         "execution_timeout",
         "event_retention_days",
+        "execution_retention_days",
         "idempotency_retention_days",
         "writes_per_minute",
     ],
