@@ -248,6 +248,26 @@ def test_the_doctor_writes_to_output_roots(monkeypatch: pytest.MonkeyPatch) -> N
         found(f"s3://no_such_connection@{BUCKET}/out")
 
 
+def test_the_doctor_looks_into_data_roots(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(root: str) -> str:
+        monkeypatch.setenv("AIRFLOW__SVOPS__DATA_ROOTS", root)
+        return Services(load()).checks.data_roots()
+
+    def refused(root: str) -> str:
+        with pytest.raises(ConfigurationProblem) as refusal:
+            found(root)
+        assert "uid" not in str(refusal.value)
+        return str(refusal.value)
+
+    assert found(URL) == URL
+    assert found(f"{URL}/data") == f"{URL}/data (nothing is there yet)"
+    put(s3, **{"data/table.csv": "x"})
+    assert found(f"{URL}/data") == f"{URL}/data"
+    for root in ("s3://store@no-such-bucket", "s3://store@no-such-bucket/data"):
+        assert f"{root}: The specified bucket does not exist; see that the connection" in refused(root)
+    assert "no_such_connection" in refused(f"s3://no_such_connection@{BUCKET}/data")
+
+
 @pytest.fixture
 def stored(endpoint: str, airflow_metadata: None) -> Iterator[str]:  # noqa: ARG001
     """The bucket's URL by a connection that only Airflow's own database has."""
