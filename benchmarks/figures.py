@@ -19,6 +19,7 @@ class Figure:
     :param unit: of the value and its bar
     :param at_most: the bar, where less is better
     :param at_least: the bar, where more is better; a figure without any bar is for information
+    :param note: what there is to say of it below the table
     """
 
     what: str
@@ -26,6 +27,7 @@ class Figure:
     unit: str = ""
     at_most: float | None = None
     at_least: float | None = None
+    note: str = ""
 
     @property
     def met(self) -> bool | None:

@@ -4,7 +4,7 @@ The database is real (migrated, its planner's statistics fresh) and filled with 
 datasets and users. Each list is asked for through the repository, as REST does it; the two queries
 that it sends, for the rows and for ``total``, are then repeated and timed apart, since a count that goes
 through the whole of an index leaves the processor's caches to itself. Printed is a line of JSON for each
-list, with the plans of both.
+list, with the plans of both; the report has those among the most tasks.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from svops_plugin.presentation.cli.stack.environment import DRIVER
 SIZES = (1_000, 100_000, 1_000_000)
 WORST_RATIO = 1.5  # of the rows' p95 with the most tasks to that with the fewest
 FLOOR = 1.0  # milliseconds; below it, a ratio tells of the clock
+SCAN = re.compile(r"\bSeq Scan on svops_task\b")
 APART = frozenset({"by name", "a frequent word", "a rare word", "two letters", "no such word"})  # no index
 LISTS: dict[str, Query] = {
     "newest": Query(),
@@ -172,8 +174,17 @@ def figures(results: Sequence[tuple[int, str, dict[str, Any]]]) -> Iterator[Figu
         highest = None if name in APART else WORST_RATIO
         what = f"{name}: rows among {max(costs):,}, to those among {min(costs):,}"
         yield Figure(what, round(ratio, 2), "x", at_most=highest)
+        yield _scans(name, max(costs), most)
         if most["total_p95_ms"]:
             yield Figure(f"{name}: total among {max(costs):,}, p95", most["total_p95_ms"], "ms")
+
+
+def _scans(name: str, size: int, cost: Mapping[str, Any]) -> Figure:
+    """Return how often the rows of a list are looked for among all tasks, with the plans."""
+    highest = 0 if size >= SIZES[-1] and name not in APART else None
+    note = f"rows by {cost['plan']}" + (f"; total by {cost['total_plan']}" if cost["total_plan"] else "")
+    found = len(SCAN.findall(cost["plan"]))
+    return Figure(f"{name}: sequential scans of svops_task among {size:,}", found, at_most=highest, note=note)
 
 
 @click.command()
@@ -185,7 +196,7 @@ def main(times: int, sizes: tuple[int, ...], names: tuple[str, ...], report: Pat
     """Fill a database, list its tasks, and print what it took.
 
     The exit status is 1 if a list's rows take more than 1.5 times as long among the most tasks as among the
-    fewest, those left out that no index is for.
+    fewest, or are looked for among all of a million, those left out that no index is for.
     """
     results: list[tuple[int, str, dict[str, Any]]] = []
     with database() as engine:
@@ -200,9 +211,9 @@ def main(times: int, sizes: tuple[int, ...], names: tuple[str, ...], report: Pat
                 print(json.dumps({"tasks": size, "list": name, **result, "load": load}), flush=True)
     found = list(figures(results))
     keep(report, found)
-    slow = [figure.what for figure in found if figure.met is False]
-    print(json.dumps({"slower_than_1.5_times": slow}))
-    sys.exit(bool(slow))
+    missed = [figure.what for figure in found if figure.met is False]
+    print(json.dumps({"missed": missed}))
+    sys.exit(bool(missed))
 
 
 if __name__ == "__main__":

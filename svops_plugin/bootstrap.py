@@ -39,7 +39,8 @@ from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
 from svops_plugin.domain.permissions import MENU, PERMISSIONS, READERS
 from svops_plugin.infrastructure.airflow import host
 from svops_plugin.infrastructure.airflow.common import database_url
-from svops_plugin.infrastructure.airflow.condition import key_digests
+from svops_plugin.infrastructure.airflow.condition import key_digests, worked_on
+from svops_plugin.infrastructure.airflow.connections import stored_connections
 from svops_plugin.infrastructure.airflow.fab_roles import missing_grants, sync_roles
 from svops_plugin.infrastructure.airflow.fab_users import FabUsers
 from svops_plugin.infrastructure.airflow.fernet import FernetCipher
@@ -67,6 +68,8 @@ __all__ = [
     "raise_refusal",
     "schema",
     "services",
+    "stored_connections",
+    "worked_on",
 ]
 
 log = logging.getLogger(__name__)

@@ -63,7 +63,7 @@ class HubRow:
     :param subscribers: ``{"global": n, "user": {id: n}, "workflow": {id: n}}``
     :param sent: frames handed to sockets since the process began
     :param dropped: connections closed because they were too slow
-    :param lag: seconds from an event's making to its hand-over, of the newest one
+    :param lag: the longest that an event waited to be handed on since the row before, in seconds
     """
 
     id: str

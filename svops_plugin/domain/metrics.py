@@ -63,7 +63,8 @@ METRICS: Mapping[str, Metric] = {
     "svops.monitor.tick": _timer("A look of the monitor at everything under way."),
     "svops.hub.processes": _gauge("processes", "Servers that hand on live events."),
     "svops.hub.lag": _gauge(
-        "seconds", "From the newest event's making to its hand-over, in the slowest server."
+        "seconds",
+        "The longest that an event of the last five seconds waited to be handed on, in the slowest server.",
     ),
     "svops.sockets.open": _gauge("sockets", "Open WebSockets of all servers."),
     "svops.deliveries.delivered": _counter("notifications", "Notifications that arrived."),

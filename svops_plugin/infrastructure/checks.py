@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -133,27 +134,42 @@ class Checks:
         return "Airflow's roles have them"
 
 
-def _each(setting: str, roots: Collection[str], use: Callable[[Path], object]) -> str:
+def _each(setting: str, roots: Collection[str], use: Callable[[Path], str]) -> str:
+    """Use each root, and return them with what was found there."""
     if not roots:
         raise ConfigurationProblem(f"no folder is allowed; set [svops] {setting} (a comma-separated list).")
+    found = []
     for root in roots:
         try:
-            use(location(root))
+            found.append(f"{root}{use(location(root))}")
         except OSError as error:
+            advice = (
+                "see that the connection and the bucket exist, and that the policy of the former allows it"
+                if is_url(root)
+                else f"make it, mount it or let this user (uid {os.getuid()}) use it"
+            )
             raise ConfigurationProblem(
-                f"[svops] {setting}: {root}: {error.strerror or error}; make it, mount it or let this user "
-                f"(uid {os.getuid()}) use it."
+                f"[svops] {setting}: {root}: {error.strerror or error}; {advice}."
             ) from error
-    return ", ".join(roots)
+    return ", ".join(found)
 
 
-def _read(root: Path) -> None:
-    next(root.iterdir(), None)
+def _read(root: Path) -> str:
+    try:
+        next(root.iterdir(), None)
+    except FileNotFoundError:
+        if not is_url(str(root)):
+            raise
+        with suppress(PermissionError):  # who may list the place alone has just done that
+            next(location(root.anchor).iterdir(), None)
+        return " (nothing is there yet)"  # folders of a bucket come with their first object
+    return ""
 
 
-def _write(root: Path) -> None:
+def _write(root: Path) -> str:
     if not is_url(str(root)) and not root.is_dir():
         next(root.iterdir(), None)  # which says why not
     probe = root / f".svops-{uuid4().hex}"
     probe.write_bytes(b"svops")
     probe.unlink()
+    return ""

@@ -86,6 +86,11 @@ class ObjectPath:
         folder = str(self._parts.parent)
         return ObjectPath(self._root if folder == "." else f"{self._root}/{folder}", self._fs)
 
+    @property
+    def anchor(self) -> str:
+        """The bucket, by its URL."""
+        return self._root
+
     def resolve(self) -> ObjectPath:
         """Return where it is."""
         return self

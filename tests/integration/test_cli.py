@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -19,7 +20,8 @@ from svops_plugin.domain.failures import failure
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.domain.states import TaskStatus
 from svops_plugin.infrastructure import airflow
-from svops_plugin.presentation.cli import main
+from svops_plugin.infrastructure.airflow.connections import CONTEXT
+from svops_plugin.presentation.cli import COMMANDS, IN_A_DEPLOYMENT, LazyGroup, main
 from tests.conftest import DATA, OUTPUT, PostgreSQL, connection
 
 
@@ -290,6 +292,16 @@ class TestCommand:
             done(cli.invoke(main, [name, "--help"]))
         assert "svops" in done(cli.invoke(main, ["--version"]))
         assert cli.invoke(main, ["nothing"]).exit_code == 2
+
+    @pytest.mark.parametrize("name", sorted(COMMANDS.keys() - IN_A_DEPLOYMENT))
+    def test_what_starts_processes_does_not_make_servers_of_them(
+        self, cli: CliRunner, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[str | None] = []
+        command = click.Command(name, callback=lambda: told.append(os.environ.get(CONTEXT)))
+        monkeypatch.setattr(LazyGroup, "get_command", lambda *_: command)
+        done(cli.invoke(main, [name]))
+        assert told == [os.environ.get(CONTEXT)]
 
     def test_as_people_type_it(self, svops_database: str) -> None:
         """The installed command in a process of its own, on an Airflow that is not set up otherwise."""

@@ -80,6 +80,14 @@ def test_all_of_airflow_is_set_alike(host: str) -> None:
 
 
 @HOSTS
+def test_more_settings_may_stand_in_a_file_that_is_not_committed(host: str) -> None:
+    for service in airflows(host).values():
+        assert service["env_file"] == [{"path": "airflow.env", "required": False}]
+    assert {".env", "airflow.env"} <= set((ROOT / ".gitignore").read_text().splitlines())
+    assert (ROOT / ".dockerignore").read_text().startswith("*\n")
+
+
+@HOSTS
 def test_data_and_outputs_are_on_volumes_that_all_share(host: str) -> None:
     declared = yaml.safe_load(FILES[host][0].read_text())["volumes"]
     for service in airflows(host).values():

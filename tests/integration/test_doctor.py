@@ -262,14 +262,17 @@ class TestOnAWorker:
     def test_what_a_worker_found_is_told(self, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """The run ends as a worker would end it while the command waits."""
         from airflow.models.dagrun import DagRun
+        from airflow.models.taskinstance import TaskInstance
 
         def end(_seconds: float) -> None:
             with metadata_session() as session:
+                session.query(TaskInstance).filter_by(dag_id=DAG_ID).update({"hostname": "worker-7"})
                 session.query(DagRun).filter_by(dag_id=DAG_ID).update({"state": state})
 
         monkeypatch.setattr("svops_plugin.presentation.cli.doctor.time.sleep", end)
         finding = found("--worker")["worker"]
         assert finding.ok is (state == "success")
+        assert finding.message.startswith("worker-7")
 
     def test_digests_tell_no_key(self) -> None:
         for (section, key), digest in zip(host().SHARED_KEYS, key_digests().values(), strict=True):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +14,12 @@ import boto3
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
+from sqlalchemy import delete
 
 from svops_plugin.bootstrap import Services, copy_outputs, services
 from svops_plugin.domain.entities import Dataset, DataType
 from svops_plugin.domain.errors import ConfigurationProblem, PermissionDenied
+from svops_plugin.infrastructure.airflow.common import metadata_session
 from svops_plugin.infrastructure.dataset_files import dataset_problems
 from svops_plugin.infrastructure.object_storage import ObjectPath, location
 from svops_plugin.infrastructure.storage import ConfinedPaths
@@ -30,6 +35,7 @@ from tests.conftest import LABELS, VECTORS
 BUCKET = "bucket"
 FRAMES = 200
 URL = f"s3://store@{BUCKET}"
+COMMAND = "from svops_plugin.presentation.cli import main; main()"
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +47,16 @@ def endpoint() -> Iterator[str]:
     server.stop()
 
 
+def connection_to(endpoint: str) -> dict[str, Any]:
+    """Return what Airflow has to know of the store."""
+    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
+    return {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+
+
 @pytest.fixture
 def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of the store, whose bucket is empty, and Airflow's connection to it."""
-    credentials = {"login": "key", "password": "secret"}
-    extra = {"endpoint_url": endpoint, "region_name": "us-east-1"}
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps({"conn_type": "aws", **credentials, "extra": extra}))
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", json.dumps(connection_to(endpoint)))
     client = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -236,6 +246,62 @@ def test_the_doctor_writes_to_output_roots(monkeypatch: pytest.MonkeyPatch) -> N
     assert found(f"{URL}/out") == f"{URL}/out"
     with pytest.raises(ConfigurationProblem, match="no_such_connection"):
         found(f"s3://no_such_connection@{BUCKET}/out")
+
+
+def test_the_doctor_looks_into_data_roots(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(root: str) -> str:
+        monkeypatch.setenv("AIRFLOW__SVOPS__DATA_ROOTS", root)
+        return Services(load()).checks.data_roots()
+
+    def refused(root: str) -> str:
+        with pytest.raises(ConfigurationProblem) as refusal:
+            found(root)
+        assert "uid" not in str(refusal.value)
+        return str(refusal.value)
+
+    assert found(URL) == URL
+    assert found(f"{URL}/data") == f"{URL}/data (nothing is there yet)"
+    put(s3, **{"data/table.csv": "x"})
+    assert found(f"{URL}/data") == f"{URL}/data"
+    for root in ("s3://store@no-such-bucket", "s3://store@no-such-bucket/data"):
+        assert f"{root}: The specified bucket does not exist; see that the connection" in refused(root)
+    assert "no_such_connection" in refused(f"s3://no_such_connection@{BUCKET}/data")
+
+
+@pytest.fixture
+def stored(endpoint: str, airflow_metadata: None) -> Iterator[str]:  # noqa: ARG001
+    """The bucket's URL by a connection that only Airflow's own database has."""
+    from airflow.models.connection import Connection
+
+    known = connection_to(endpoint)
+    with metadata_session() as session:
+        session.add(Connection("stored", **{**known, "extra": json.dumps(known["extra"])}))
+    yield f"s3://stored@{BUCKET}"
+    with metadata_session() as session:
+        session.execute(delete(Connection).where(Connection.conn_id == "stored"))
+
+
+@pytest.mark.usefixtures("svops_database")
+def test_commands_find_connections_that_airflow_stores(
+    s3: Any, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In processes of their own, as people start them: Airflow 3 asks what a process says that it is."""
+    put(s3, **{"data/table.csv": VECTORS, "data/labels.csv": LABELS})
+    monkeypatch.delenv("AIRFLOW_CONN_STORE")
+    monkeypatch.setenv("AIRFLOW__SVOPS__DATA_ROOTS", f"{stored}/data")
+    monkeypatch.setenv("AIRFLOW__SVOPS__OUTPUT_ROOTS", f"{stored}/output")
+
+    def svops(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command, variables = [sys.executable, "-c", COMMAND, *arguments], {"PYTHONPATH": str(Path.cwd())}
+        return subprocess.run(
+            command, env=os.environ | variables, capture_output=True, text=True, check=False
+        )
+
+    findings = {one["check"]: one for one in json.loads(svops("doctor", "--json").stdout)}
+    for check in ("data roots", "output roots"):
+        assert findings[check]["ok"], findings[check]["message"]
+    made = svops("dataset", "create", "stored", f"{stored}/data", "--type", "Vector")
+    assert made.returncode == 0, made.stderr
 
 
 def test_a_dataset_that_cannot_be_read_says_why(s3: Any) -> None:

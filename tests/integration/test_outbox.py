@@ -10,6 +10,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from click.testing import CliRunner
+from sqlalchemy.engine import Engine
 
 from svops_plugin.application.event_log import EventLog
 from svops_plugin.application.event_ports import HubRow, Topic
@@ -21,6 +22,8 @@ from svops_plugin.domain.metrics import untold
 from svops_plugin.domain.notifications import DeliveryStatus, NotificationConfig, NotificationDelivery
 from svops_plugin.domain.permissions import OPERATOR, Actor
 from svops_plugin.infrastructure.database.unit_of_work import SqlUnitOfWork
+from svops_plugin.infrastructure.events import hub
+from svops_plugin.infrastructure.events.hub import Hub
 from svops_plugin.infrastructure.storage import ConfinedPaths
 from svops_plugin.presentation.cli import main
 from tests.integration.live import an_event, happen
@@ -150,6 +153,32 @@ def test_hubs_that_are_silent_are_forgotten(transactions: Transactions) -> None:
         uow.hubs.delete("b")
     with transactions() as uow:
         assert uow.hubs.alive(now - timedelta(days=1)) == []
+
+
+def test_a_hub_tells_how_long_events_waited_since_it_last_told(
+    transactions: Transactions, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, stop = Hub(transactions, lambda: engine), threading.Event()
+
+    def told(period: float) -> float:
+        """Let the hub look once, when its row is due after so many seconds, and return the row's lag."""
+        monkeypatch.setattr(hub, "ROW_SECONDS", period)
+        own._outlive(stop)
+        with transactions() as uow:
+            (row,) = uow.hubs.alive(utcnow() - timedelta(days=1))
+        return row.lag
+
+    hour, day = 3600.0, 86400.0
+    assert told(0) == 0
+    write(transactions, 1 / 24, 0)
+    assert hour <= told(day) < day
+    write(transactions, 2 / 24)
+    assert told(day) < 2 * hour  # not due
+    assert own.row().lag >= 2 * hour
+    write(transactions, 0)
+    own._row_due = 0.0
+    assert told(0) >= 2 * hour
+    assert told(0) == 0
 
 
 def test_the_newest_first(transactions: Transactions) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from svops_plugin.domain.errors import ConfigurationProblem
 from svops_plugin.infrastructure import airflow
+from svops_plugin.infrastructure.airflow.connections import CONTEXT, stored_connections
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,20 @@ def test_the_installed_one_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) ->
     finally:
         airflow._installed.cache_clear()
     assert asked == ["apache-airflow-core"]
+
+
+@pytest.mark.parametrize("before", [None, "client"])
+@pytest.mark.parametrize(("installed", "inside"), [("2.11.2", None), ("3.3.2", "server")])
+def test_a_process_says_that_it_is_a_server_for_as_long_as_it_has_to(
+    monkeypatch: pytest.MonkeyPatch, installed: str, inside: str | None, before: str | None
+) -> None:
+    monkeypatch.setattr(airflow, "_installed", lambda: installed)
+    monkeypatch.delenv(CONTEXT, raising=False)
+    if before is not None:
+        monkeypatch.setenv(CONTEXT, before)
+    with stored_connections():
+        assert os.environ.get(CONTEXT) == (inside or before)
+    assert os.environ.get(CONTEXT) == before
 
 
 def test_both_promise_the_same() -> None:

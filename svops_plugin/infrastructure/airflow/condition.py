@@ -85,6 +85,15 @@ def server() -> str:
     return "set up for live events"
 
 
+def worked_on(dag_id: str, run_id: str) -> str:
+    """Return the hosts that the tasks of a DAG run were worked on by."""
+    from airflow.models.taskinstance import TaskInstance
+
+    query = select(TaskInstance.hostname).where(TaskInstance.dag_id == dag_id, TaskInstance.run_id == run_id)
+    with metadata_session() as session:
+        return ", ".join(sorted({name for name in session.scalars(query) if name})) or "a worker"
+
+
 def key_digests() -> dict[str, str]:
     """Return a digest of each key that all machines of an Airflow share; none of one that is not set."""
     digests = {}

@@ -130,7 +130,8 @@ class Hub:
             events = uow.events.between(self._position or 0, LARGEST_ID, BATCH, EVERYTHING)
         if events:
             self._deliver(events, events[-1].id)
-            self._lag = (utcnow() - events[-1].created_at).total_seconds()
+            oldest = min(event.created_at for event in events)
+            self._lag = max(self._lag, (utcnow() - oldest).total_seconds())
         return len(events) == BATCH
 
     def _deliver(self, events: Sequence[Recorded], position: int) -> None:
@@ -146,6 +147,7 @@ class Hub:
         self._row_due = now + ROW_SECONDS
         with self._transactions() as uow:
             uow.hubs.save(self.row())
+        self._lag = 0.0
 
     def _forget_row(self) -> None:
         try:

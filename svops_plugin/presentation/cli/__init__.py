@@ -25,6 +25,8 @@ COMMANDS = {
     "task": "svops_plugin.presentation.cli.tasks:task",
     "up": "svops_plugin.presentation.cli.stack.commands:up",
 }
+# Those that work with a deployment's databases. The others start processes of Airflow's, or need none.
+IN_A_DEPLOYMENT = frozenset({"dataset", "db", "doctor", "events", "reconcile", "task"})
 
 
 class LazyGroup(click.Group):
@@ -52,5 +54,10 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup)
 @click.version_option(__version__, prog_name="svops")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Datasets, tasks and chains of ML data pipelines in Apache Airflow."""
+    if ctx.invoked_subcommand in IN_A_DEPLOYMENT:
+        from svops_plugin.bootstrap import stored_connections
+
+        ctx.with_resource(stored_connections())

@@ -15,7 +15,7 @@ import click
 
 from svops_plugin.application.airflow_ports import Airflow
 from svops_plugin.application.doctor import DAG_ID, examine
-from svops_plugin.bootstrap import host, key_digests, services
+from svops_plugin.bootstrap import host, key_digests, services, worked_on
 from svops_plugin.domain.errors import SVOpsError, Unavailable
 
 POLL = 1.0
@@ -62,19 +62,20 @@ def _others_words_aside() -> Iterator[None]:
 
 
 def _ask_worker(airflow: Airflow, patience: float) -> str:
-    """Let the DAG run, and return that all is well there.
+    """Let the DAG run, and return on which worker all is well.
 
-    :raises SVOpsError: with what the worker found, or if none took it up
+    :raises SVOpsError: with what a worker found, or if none took it up
     """
     run_id, deadline = f"svops_doctor__{uuid4().hex}", time.monotonic() + patience
     airflow.trigger(DAG_ID, run_id, {"keys": key_digests()}, "")
     while time.monotonic() < deadline:
         state = airflow.states([(DAG_ID, run_id)]).get((DAG_ID, run_id))
         if state is not None and state.state == "success":
-            return "a worker has all that it needs"
+            return f"{worked_on(DAG_ID, run_id)} has all that a worker needs"
         if state is not None and state.state == "failed":
             cause = airflow.cause(DAG_ID, run_id) or {}
-            raise SVOpsError(f"{cause.get('message', 'failed')} See {airflow.run_url(DAG_ID, run_id)}")
+            found = f"{worked_on(DAG_ID, run_id)}: {cause.get('message', 'failed')}"
+            raise SVOpsError(f"{found} See {airflow.run_url(DAG_ID, run_id)}")
         time.sleep(POLL)
     raise Unavailable(
         f"no worker has done it in {patience:.0f} s; see {airflow.run_url(DAG_ID, run_id)} or use --patience."

@@ -346,7 +346,7 @@ VOCABULARY: Mapping[str, tuple[str, Any]] = {
     "Job.status": ("How it does here; done if it is for once only, stuck after five minutes.", "running"),
     "looked_at": ("When it last looked whether to stop, which each does at least once a minute.", TIME),
     "holder": ("The host, process and number of who does the work now.", "airflow-1:4711:0a1b2c3d"),
-    "lag": ("From the newest event's making to its hand-over to this server's sockets, in seconds.", 0.01),
+    "lag": ("The longest that an event of late waited to go to this server's sockets, in seconds.", 0.01),
     "Problem.type": ("The kind of problem; about:blank where the status alone tells.", "about:blank"),
     "title": ("The status in words.", "Not Found"),
     "Problem.status": ("The HTTP status.", 404),
