@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 
 from svops_plugin.application.event_ports import Message, Recorded
+from svops_plugin.application.leases import this_process
 from svops_plugin.application.ports import Account
 from svops_plugin.domain.entities import Dataset, Event, Execution, Json, Task, Workflow, WorkflowRun
+from svops_plugin.domain.errors import SVOpsError
+from svops_plugin.domain.failures import storable
 from svops_plugin.domain.notifications import (
     REQUESTED,
     DeliveryStatus,
@@ -143,6 +146,18 @@ def webhook_event(config: NotificationConfig, payload: Json) -> Event:
         actor=config.name,
         data={"source": config.name, "payload": payload},
     )
+
+
+def system_event(component: str, defect: Exception) -> Event:
+    """Tell that a part of SVOps has ended in this process, and why.
+
+    Every reader of events is told. So of what is not one of SVOps' own refusals, whose words are made for
+    people, no more than its kind is: the words of others can hold whatever they were about.
+    """
+    kind = type(defect).__name__
+    why = storable(f"{kind}: {defect}") if isinstance(defect, SVOpsError) else kind
+    told = f"It has ended; restart the server of process {this_process()}, whose log has more: {why}"
+    return Event(type="system.error", actor="svops", data={"component": component, "message": told})
 
 
 def is_for_all(event: Recorded) -> bool:

@@ -35,6 +35,11 @@ class Leases(Protocol):
         """Write down how far the holder of a lease has come."""
 
 
+def this_process() -> str:
+    """Return what tells people which process on which machine this is."""
+    return f"{socket.gethostname()[:LONGEST_HOST]}:{os.getpid()}"
+
+
 def new_holder() -> str:
     """Return a name for a holder of leases that nobody else has, and that tells people where it is."""
-    return f"{socket.gethostname()[:LONGEST_HOST]}:{os.getpid()}:{secrets.token_hex(4)}"
+    return f"{this_process()}:{secrets.token_hex(4)}"

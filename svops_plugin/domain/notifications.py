@@ -45,7 +45,6 @@ CHANNELS: Mapping[str, frozenset[str]] = {
     "zulip": frozenset({"zulip"}),
     INBOUND: frozenset(),
 }
-FILTERS = ("task_id", "customer", "tag", "creator_id")
 
 
 class DeliveryStatus(State):

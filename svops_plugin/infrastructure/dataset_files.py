@@ -31,10 +31,11 @@ def glance_at_dataset(dataset: Dataset) -> list[str]:
 
 
 def _problems(dataset: Dataset, at_most: int | None = None) -> list[str]:
-    reader = reader_for(dataset.data_type.value)
     truth = location(dataset.gt_path) if dataset.gt_path else None
     try:
-        return reader.check(location(dataset.path), truth, at_most)
+        return reader_for(dataset.data_type.value).check(location(dataset.path), truth, at_most)
+    except DataError as error:
+        return error.problems
     except OSError as error:
         return [f"dataset {dataset.path!r} cannot be read: {error}"]
 

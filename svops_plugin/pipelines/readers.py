@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class DatasetReader(Protocol):
-    """What a package registers for a data type."""
+    """What is registered for a data type, a value of :class:`svops_plugin.domain.entities.DataType`."""
 
     def check(self, path: Path, gt_path: Path | None, at_most: int | None = None) -> list[str]:
         """Return, at little cost, why the dataset cannot be read; nothing if nothing speaks against it.
@@ -74,14 +74,6 @@ def reader_for(data_type: str) -> DatasetReader:
         raise DataError([f"unknown data type {data_type!r:.80}; known: {', '.join(sorted(known))}"])
     reader: DatasetReader = known[data_type].load()()
     return reader
-
-
-def check(path: Path, gt_path: Path | None, data_type: str) -> list[str]:
-    """Return, at little cost, why the dataset cannot be read; nothing if nothing speaks against it."""
-    try:
-        return reader_for(data_type).check(path, gt_path)
-    except DataError as error:
-        return error.problems
 
 
 class FileReader:

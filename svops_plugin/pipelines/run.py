@@ -16,7 +16,7 @@ class DatasetSource:
 
     :param path: the folder (or, for feature tables, the file) that holds them
     :param gt_path: the ground truth; none if it is ``labels.csv`` in the folder
-    :param data_type: ``Vector``, ``Surf``, ``Jetson`` or what an installed reader adds
+    :param data_type: a value of :class:`svops_plugin.domain.entities.DataType`
     """
 
     id: int

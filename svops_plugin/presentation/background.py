@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
 
+from svops_plugin.application.events import system_event
+from svops_plugin.application.ports import Transactions
 from svops_plugin.bootstrap import Services
 from svops_plugin.domain.entities import utcnow
 
@@ -58,22 +60,35 @@ class Watched(threading.Event):
 
 
 class JobThread(threading.Thread):
-    """A thread of a job's own."""
+    """A thread of a job's own.
 
-    def __init__(self, name: str, job: Job) -> None:
+    :param transactions: in one of which it is told that the job has failed
+    """
+
+    def __init__(self, name: str, job: Job, transactions: Transactions) -> None:
         super().__init__(name=f"svops-{name}", daemon=True)
         self.job_name = name
         self.stop = Watched()
         self._job = job
+        self._transactions = transactions
         self._failed = False
 
     def run(self) -> None:
         """Do the job; only one that has a defect fails, and the process goes on without."""
         try:
             self._job(self.stop)
-        except Exception:
+        except Exception as defect:
             self._failed = True
             log.exception("%s has ended; restart the server.", self.name)
+            self._tell(defect)
+
+    def _tell(self, defect: Exception) -> None:
+        """Tell those who follow events or are notified; while the database is down, the log alone has it."""
+        try:
+            with self._transactions() as uow:
+                uow.record(system_event(self.job_name, defect))
+        except Exception:
+            log.exception("That %s has ended is told by this log alone.", self.name)
 
     @property
     def looked_at(self) -> datetime:
@@ -96,8 +111,8 @@ _here: list[Background] = []
 class Background:
     """Runs each job in a thread of its own, from now on."""
 
-    def __init__(self, jobs: Mapping[str, Job]) -> None:
-        self.threads = [JobThread(name, job) for name, job in jobs.items()]
+    def __init__(self, jobs: Mapping[str, Job], transactions: Transactions) -> None:
+        self.threads = [JobThread(name, job, transactions) for name, job in jobs.items()]
         for thread in self.threads:
             thread.start()
         _here.append(self)

@@ -44,7 +44,7 @@ def application() -> FastAPI:
         own = services(pooled=True)
         _calm_garbage_collector()
         async with sockets.serving(own.hub):
-            background = Background(jobs(own))
+            background = Background(jobs(own), own.transactions)
             try:
                 yield
             finally:

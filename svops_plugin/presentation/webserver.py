@@ -80,7 +80,7 @@ def _run(debugging: bool) -> None:
         log.warning("Pages do not update themselves at once. %s", TOO_FEW_THREADS)
     own = services(pooled=True)
     with sockets.serving(own.hub, room) as fanout:
-        background = Background({**jobs(own), "heartbeat": fanout.beat_each_second})
+        background = Background({**jobs(own), "heartbeat": fanout.beat_each_second}, own.transactions)
         while threading.main_thread().is_alive() and (worker is None or _is_wanted(worker)):
             time.sleep(WATCH_SECONDS)
         background.stop()

@@ -65,7 +65,7 @@ def serving_with_threads(app: Flask, sockets: Sockets, port: int = 0) -> Iterato
     server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, name="webserver")
     with sockets.serving(own.hub, MOST) as fanout:
-        background = Background({**jobs(own), "heartbeat": fanout.beat_each_second})
+        background = Background({**jobs(own), "heartbeat": fanout.beat_each_second}, own.transactions)
         thread.start()
         try:
             yield server.server_port

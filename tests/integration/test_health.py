@@ -24,7 +24,7 @@ LEASED = {"monitor", "dispatcher", "meter"}
 
 @contextmanager
 def working(own: Mapping[str, Job]) -> Iterator[Background]:
-    made = Background(own)
+    made = Background(own, services(pooled=True).transactions)
     try:
         yield made
     finally:

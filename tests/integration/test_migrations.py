@@ -15,7 +15,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.event import listen
 from sqlalchemy.exc import IntegrityError
 
-from svops_plugin.domain.entities import Artifact, Execution, Metric, WorkflowRun, utcnow
+from svops_plugin.domain.entities import Artifact, DataType, Execution, Metric, WorkflowRun, utcnow
 from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
 from svops_plugin.infrastructure.database import migrations, tables
 from svops_plugin.infrastructure.database.engine import make_engine
@@ -277,6 +277,12 @@ def test_columns_of_states_refuse_unknown_ones(engine: Engine, table: str, colum
     bad = {**row, column: "nonsense"} if column in row else {"value": "nonsense"}
     with pytest.raises(IntegrityError, match=column), engine.begin() as connection:
         connection.execute(text(statement), bad)
+
+
+def test_a_dataset_may_be_of_each_type(engine: Engine) -> None:
+    with SqlUnitOfWork(engine) as uow:
+        for kind in DataType:
+            uow.datasets.add(a_dataset(kind.value, data_type=kind))
 
 
 def insert(table: str, row: dict[str, Any]) -> str:

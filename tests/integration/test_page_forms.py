@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from svops_plugin.presentation.views import desk as shown
 from tests.hosts import hosting
 from tests.integration.browser import Desk, api, dataset, keep, serve, server, sit_down
 
@@ -89,6 +91,17 @@ def test_what_a_list_of_choices_lacks_stays(
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="after").wait_for()
     assert api.get(f"api/v1/tasks/{task_id}").json()["dataset"]["id"] == dataset
+
+
+def test_the_types_of_datasets_are_the_servers(
+    sit_down: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shown, "DataType", Enum("DataType", {"LIDAR": "Lidar"}))
+    desk = sit_down()
+    page = desk.open("datasets/new")
+    expect(page.locator("#sv-data_type option")).to_have_text(["Lidar"])
+    desk.open("datasets")
+    expect(page.get_by_label("Any type").locator("option")).to_have_text(["Any type", "Lidar"])
 
 
 def test_a_notification_is_made_and_its_secret_shown_once(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
+from svops_plugin.domain.entities import DataType
+from svops_plugin.domain.notifications import NOTIFICATION_TYPES
 from svops_plugin.presentation import views
 from svops_plugin.presentation.views.language import SOURCE, languages, messages
 from svops_plugin.presentation.views.pages import PAGES, TABS
@@ -39,6 +42,18 @@ def test_every_text_has_its_translation(language: str) -> None:
     assert known.keys() == said()
     for text, translation in known.items():
         assert set(re.findall(r"\{(\w+)\}", translation)) == set(re.findall(r"\{(\w+)\}", text)), text
+
+
+@pytest.mark.parametrize(
+    ("script", "types"),
+    [
+        ("dataset_form.js", [kind.value for kind in DataType]),
+        ("notification_words.js", NOTIFICATION_TYPES.values()),
+    ],
+)
+def test_every_type_that_can_be_chosen_is_told_in_words(script: str, types: Collection[str]) -> None:
+    (words,) = re.findall(r"\bTYPES = \{(.*?)\};", (HERE / "static" / script).read_text(), re.DOTALL)
+    assert set(re.findall(r"(\w+): t\(", words)) == set(types)
 
 
 def test_every_page_has_its_script() -> None:

@@ -10,7 +10,7 @@ from httpx import Client
 from PIL import Image
 
 from svops_plugin.bootstrap import services
-from svops_plugin.pipelines import files
+from svops_plugin.pipelines import files, readers
 from svops_plugin.pipelines.gallery import LISTING
 from svops_plugin.pipelines.readers import reader_for
 from tests.conftest import DATA, OUTPUT
@@ -72,6 +72,16 @@ class TestCheckPath:
         assert (found["valid"], set(found["errors"])) == (False, {field})
         if body["path"]:
             assert problem(admin.post("datasets", json=body), 422)["errors"] == found["errors"]
+
+    def test_a_type_without_a_reader(
+        self, admin: Client, dataset_body: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As where SVOps was not installed anew after it had got one."""
+        body = {**dataset_body, "data_type": "Surf"}
+        monkeypatch.setattr(readers, "ENTRY_POINT_GROUP", "nothing")
+        found = self.check(admin, **{name: body[name] for name in body if name != "name"})
+        assert (found["valid"], found["errors"]) == (False, {"path": ["unknown data type 'Surf'; known: "]})
+        assert problem(admin.post("datasets", json=body), 422)["errors"] == found["errors"]
 
     def test_the_beginning(self, admin: Client) -> None:
         assert self.check(admin, path="")["completions"] == [{"path": str(DATA), "is_folder": True}]

@@ -45,6 +45,7 @@ def test_addresses_are_for_who_may_read_users(server: Server, name: str) -> None
         ("notification.sent", {"op", "admin"}),
         ("webhook.received", {"op", "admin"}),
         ("task.updated", {"viewer", "user", "op", "admin"}),
+        ("system.error", {"viewer", "user", "op", "admin"}),
     ],
 )
 def test_some_events_are_for_some_roles(server: Server, kind: str, readers: set[str]) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
 from sqlalchemy import and_, case, func, or_, select
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 LOG_TAIL = 20
 FOLD = re.compile(r"::(end)?group::")  # where Airflow's own page folds a log
 

@@ -10,6 +10,7 @@ from flask_appbuilder import BaseView, expose  # type: ignore[import-untyped]
 
 from svops_plugin.application.ports import Account
 from svops_plugin.bootstrap import host, services
+from svops_plugin.domain.entities import DataType
 from svops_plugin.domain.permissions import Actor, granted
 from svops_plugin.presentation.rest.api import PREFIX, ROOT
 from svops_plugin.presentation.rest.bridge import FLASK_MOUNT
@@ -59,6 +60,7 @@ def _context(account: Account, actor: Actor, parameters: dict[str, Any]) -> dict
         "may": granted(actor.roles),
         "owns_only": not actor.may("task", "edit"),
         "outputs": services(pooled=True).settings.output_roots,
+        "data_types": [kind.value for kind in DataType],
         "parameters": parameters,
         "language": {"is": language, "known": languages(), "cookie": COOKIE, "path": root or "/"},
         "messages": messages(language),

@@ -8,13 +8,14 @@ import joblib
 import numpy as np
 import pytest
 
+from svops_plugin.domain.entities import DataType
 from svops_plugin.pipelines import tracking
 from svops_plugin.pipelines.errors import DataError, PerformanceError, PipelineError, StateError
 from svops_plugin.pipelines.readers import reader_for
 from svops_plugin.pipelines.run import PipelineRun
 from svops_plugin.pipelines.steps import STEPS, run_step
 
-TYPES = ("Vector", "Surf", "Jetson")
+TYPES = [kind.value for kind in DataType]
 SMALL = {"test_size": 0.25, "cv_folds": 2, "min_accuracy": 0}
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from svops_plugin.domain.entities import DataType
 from svops_plugin.pipelines import frames, pictures
 from svops_plugin.pipelines.descriptors import DescriptorSet
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.readers import reader_for
 
-TYPES = ("Vector", "Surf", "Jetson")
+TYPES = [kind.value for kind in DataType]
 
 
 def truncated(content: bytes) -> bytes:

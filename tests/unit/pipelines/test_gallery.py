@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from svops_plugin.domain.entities import DataType
 from svops_plugin.pipelines import files, gallery, ground_truth
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.files import GROUND_TRUTH, TooManyFiles
 from svops_plugin.pipelines.readers import reader_for
 
-TYPES = ("Vector", "Surf", "Jetson")
+TYPES = [kind.value for kind in DataType]
 
 
 @pytest.fixture

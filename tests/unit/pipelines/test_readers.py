@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from svops_plugin.domain.entities import DataType
 from svops_plugin.pipelines import files
 from svops_plugin.pipelines.errors import DataError
 from svops_plugin.pipelines.files import TooManyFiles
-from svops_plugin.pipelines.readers import check, reader_for
+from svops_plugin.pipelines.readers import reader_for
 
-TYPES = ("Vector", "Surf", "Jetson")
+TYPES = [kind.value for kind in DataType]
+
+
+def check(path: Path, gt_path: Path | None, data_type: str) -> list[str]:
+    return reader_for(data_type).check(path, gt_path)
 
 
 @pytest.mark.parametrize("data_type", TYPES)
@@ -96,8 +101,10 @@ def test_the_message_shows_twenty_problems_and_counts_the_rest(tiny, read):
     assert len(caught.value.problems) == 23
 
 
-def test_an_unknown_type_names_the_known_ones(tmp_path):
-    assert check(tmp_path, None, "Lidar") == ["unknown data type 'Lidar'; known: Jetson, Surf, Vector"]
+def test_each_type_has_a_reader_and_no_other_has():
+    with pytest.raises(DataError) as caught:
+        reader_for("Lidar")
+    assert caught.value.problems == [f"unknown data type 'Lidar'; known: {', '.join(sorted(TYPES))}"]
 
 
 def test_hidden_files_do_not_count(tiny, read):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from svops_plugin.domain.entities import DataType
 from svops_plugin.pipelines import samples as module
-from svops_plugin.pipelines.readers import check
+from svops_plugin.pipelines.readers import reader_for
 
 
 def state_of(folder: Path) -> dict[str, bytes]:
@@ -17,9 +18,9 @@ def state_of(folder: Path) -> dict[str, bytes]:
 
 
 def test_there_is_a_full_dataset_of_each_type(samples):
-    assert set(samples) == {"Vector", "Surf", "Jetson"}
+    assert set(samples) == {kind.value for kind in DataType}
     for sample in samples.values():
-        assert check(sample.path, sample.gt_path, sample.data_type) == []
+        assert reader_for(sample.data_type).check(sample.path, sample.gt_path) == []
         assert len(sample.gt_path.read_text().splitlines()) == 1798
 
 

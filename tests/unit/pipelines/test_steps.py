@@ -27,8 +27,8 @@ def test_the_preflight_costs_no_heavy_library(tiny):
     script = f"""
 import sys
 from pathlib import Path
-from svops_plugin.pipelines.readers import check
-assert check(Path({str(dataset.path)!r}), None, "Jetson") == []
+from svops_plugin.pipelines.readers import reader_for
+assert reader_for("Jetson").check(Path({str(dataset.path)!r}), None) == []
 print([name for name in {HEAVY!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

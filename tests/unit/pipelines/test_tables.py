@@ -10,9 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from svops_plugin.pipelines import files
-from svops_plugin.pipelines.readers import check
-
-TYPES = ("Vector", "Surf", "Jetson")
+from svops_plugin.pipelines.readers import VectorReader
 
 
 @pytest.mark.parametrize("cell", ["nan", "inf", "-inf", "1e200"])
@@ -78,11 +76,10 @@ def test_one_file_may_be_the_dataset_if_it_has_a_gt_path(tiny, read):
     dataset = tiny("Vector")
     dataset.path = dataset.path / "digits.csv"
     assert len(read(dataset).samples) == 60
-    assert check(dataset.path, dataset.gt_path, "Vector") == []
-    assert "needs a gt_path" in check(dataset.path, None, "Vector")[0]
-    assert (
-        "a folder or a file ending in .csv" in check(dataset.gt_path.with_suffix(".txt"), None, "Vector")[0]
-    )
+    check = VectorReader().check
+    assert check(dataset.path, dataset.gt_path) == []
+    assert "needs a gt_path" in check(dataset.path, None)[0]
+    assert "a folder or a file ending in .csv" in check(dataset.gt_path.with_suffix(".txt"), None)[0]
 
 
 @pytest.mark.parametrize(

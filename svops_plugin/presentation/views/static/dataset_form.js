@@ -11,7 +11,7 @@ async function show() {
   const folders = h("datalist", { id: "sv-folders" });
   const f = {
     name: field("name", t("Name"), { required: true, wide: true }),
-    data_type: field("data_type", t("Type"), { input: h("select", {}, Object.entries(TYPES).map(([value, text]) => h("option", { value }, text))) }),
+    data_type: field("data_type", t("Type"), { input: h("select", {}, context.data_types.map((value) => h("option", { value }, TYPES[value] ?? value))) }),
     tags: tagsField(),
     path: field("path", t("Path"), { required: true, wide: true, input: h("input", { list: "sv-folders", autocomplete: "off" }) }),
     gt_path: field("gt_path", t("Ground truth"), { wide: true, hint: t("Only where it is not in the path's folder.") }),

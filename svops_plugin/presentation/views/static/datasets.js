@@ -1,5 +1,5 @@
 // Every dataset.
-import { h, may, page, t } from "./core.js";
+import { context, h, may, page, t } from "./core.js";
 import { ago, figure } from "./format.js";
 import { listPage, listRow } from "./list_page.js";
 import { owner } from "./lists.js";
@@ -18,5 +18,5 @@ await listPage({
   title: t("Datasets"), resource: "datasets", row, none: t("There are no datasets yet."),
   heads: [t("Dataset"), t("Type"), t("Size"), t("Tags"), t("Owner"), t("Changed")],
   add: may("dataset", "create") ? h("a", { class: "sv-button sv-primary", href: page("datasets/new") }, t("New dataset")) : null,
-  filters: [["data_type", t("Any type"), { Vector: "Vector", Surf: "Surf", Jetson: "Jetson" }]],
+  filters: [["data_type", t("Any type"), Object.fromEntries(context.data_types.map((value) => [value, value]))]],
 });
