@@ -9,12 +9,18 @@ from typing import Any, Protocol
 
 from svops_plugin.application.ports import Page, Query
 from svops_plugin.domain.entities import Json
+from svops_plugin.domain.errors import Conflict
 
 ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
 
 
 class RunTaken(Exception):
     """Airflow has a run of this id already."""
+
+
+def foreign_run(dag_id: str, run_id: str) -> Conflict:
+    """Return the refusal to adopt a run that somebody else made."""
+    return Conflict(f"run id taken: {dag_id} has a foreign run {run_id}.")
 
 
 @dataclass(frozen=True)

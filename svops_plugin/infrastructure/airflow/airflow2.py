@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
-from svops_plugin.application.airflow_ports import RunTaken
+from svops_plugin.application.airflow_ports import RunTaken, foreign_run
 from svops_plugin.application.ports import Account
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, Unavailable
@@ -28,7 +28,6 @@ from svops_plugin.infrastructure.airflow.common import (
     allowed_origins,
     bearer,
     describe_user,
-    foreign_run,
     metadata_session,
     token_expiry,
 )

@@ -30,7 +30,7 @@ from svops_plugin.application.airflow_ports import (
 )
 from svops_plugin.application.ports import Account, Page, Query
 from svops_plugin.domain.entities import Json
-from svops_plugin.domain.errors import ConfigurationProblem, Conflict, InvalidInput, NotFound, Unavailable
+from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput, NotFound, Unavailable
 from svops_plugin.domain.failures import failure, storable
 
 if TYPE_CHECKING:
@@ -334,11 +334,6 @@ class MetadataReader:
 def _default(param: Any) -> Any:
     """Return the value that a param has of itself; Airflow has an object of its own for none."""
     return param.value if isinstance(param.value, (str, int, float, list, dict)) else None
-
-
-def foreign_run(dag_id: str, run_id: str) -> Conflict:
-    """Return the refusal to adopt a run that somebody else made."""
-    return Conflict(f"run id taken: {dag_id} has a foreign run {run_id}.")
 
 
 def describe_user(user: Any, claims: Json) -> Account:
