@@ -32,6 +32,11 @@ class Started:
     execution: Execution
     runs: list[WorkflowRun]
 
+    @property
+    def message(self) -> str:
+        """What is said of it."""
+        return f"Task {self.task.id} execution started with {len(self.execution.chain)} DAG chain"
+
 
 Describe = Callable[[Started], Json]
 
