@@ -38,7 +38,7 @@ from svops_plugin.domain.entities import Dataset, DataType, Json, Task
 from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
 from svops_plugin.domain.permissions import MENU, PERMISSIONS, READERS
 from svops_plugin.infrastructure.airflow import host
-from svops_plugin.infrastructure.airflow.common import database_url
+from svops_plugin.infrastructure.airflow.common import bearer, database_url
 from svops_plugin.infrastructure.airflow.condition import key_digests
 from svops_plugin.infrastructure.airflow.fab_roles import missing_grants, sync_roles
 from svops_plugin.infrastructure.airflow.fab_users import FabUsers
@@ -59,6 +59,7 @@ from svops_plugin.settings import Settings, load
 
 __all__ = [
     "Services",
+    "bearer",
     "copy_outputs",
     "disown",
     "host",
