@@ -27,10 +27,10 @@ from svops_plugin.infrastructure.airflow.common import (
     airflow_answers,
     allowed_origins,
     bearer,
-    describe_user,
     metadata_session,
     token_expiry,
 )
+from svops_plugin.infrastructure.airflow.fab_users import account_of
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, Request, Response
@@ -198,7 +198,7 @@ class Accounts:
             for way in ways[users.auth_type]:
                 user = way(username, password)
                 if user:
-                    return _account(user)
+                    return account_of(user)
         raise NotAuthenticated("Wrong username or password.")
 
     def by_token(self, token: str) -> Account:
@@ -230,7 +230,7 @@ class Accounts:
             return None
         with airflow_answers():
             user = security_manager().get_user_by_id(int(subject))
-            return _account(user) if user is not None and user.is_active else None
+            return account_of(user) if user is not None and user.is_active else None
 
     def access_token(self, account: Account) -> tuple[str, int]:
         """Return a token for SVOps' API and its lifetime in seconds."""
@@ -252,7 +252,7 @@ class Accounts:
         with airflow_answers():
             if not manager.is_logged_in():
                 return None
-            return self.access_token(_account(manager.get_user()))[0], True
+            return self.access_token(account_of(manager.get_user()))[0], True
 
     def revoke(self, token: str) -> bool:  # noqa: ARG002
         """Do nothing: Airflow 2.11 keeps no list of tokens that ended early; this one ends within a day."""
@@ -391,7 +391,3 @@ def security_manager() -> Any:
 
 def forget_users() -> None:
     """Do nothing: users are loaded at each request."""
-
-
-def _account(user: Any) -> Account:
-    return describe_user(user, {"sub": str(user.id)})
