@@ -6,7 +6,6 @@ import logging
 import threading
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.engine import URL, Engine
@@ -27,6 +26,7 @@ from svops_plugin.application.messages import Writer
 from svops_plugin.application.meter import Meter
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.notifications import NotificationService
+from svops_plugin.application.ports import Accounts
 from svops_plugin.application.preflight import Preflight
 from svops_plugin.application.presets import PresetService
 from svops_plugin.application.results import ResultService
@@ -197,9 +197,10 @@ class Services:
         return Controller(self.transactions, self.preflight, self.settings.chain)
 
     @cached_property
-    def accounts(self) -> Any:
-        """The auth manager's users; see :class:`svops_plugin.application.ports.Accounts`."""
-        return host().Accounts()
+    def accounts(self) -> Accounts:
+        """The auth manager's users and tokens."""
+        accounts: Accounts = host().Accounts()
+        return accounts
 
     @cached_property
     def auth(self) -> AuthService:

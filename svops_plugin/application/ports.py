@@ -335,6 +335,9 @@ class Accounts(Protocol):
         :raises NotAuthenticated: if it is not valid (any more)
         """
 
+    def token_of(self, request: Any) -> tuple[str, bool] | None:
+        """Return the token that a host's request shows, and whether the browser sent it of itself."""
+
     def expiry(self, token: str) -> datetime | None:
         """Return when an access token that is valid ends to be; none if it never does."""
 
