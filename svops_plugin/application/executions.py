@@ -367,7 +367,7 @@ class ExecutionService:
 
     def _look(self, task: Task) -> None:
         self._preflight(task)
-        if problems := self._airflow.problems([CONTROLLER, *self.chain]):
+        if problems := [str(one) for one in self._airflow.problems([CONTROLLER, *self.chain])]:
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
 
 

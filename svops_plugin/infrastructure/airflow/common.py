@@ -24,7 +24,9 @@ from sqlalchemy.orm import Session
 from svops_plugin.application.airflow_ports import (
     Dag,
     DagParam,
+    DagProblem,
     DagRunState,
+    Hindrance,
     SeenRun,
     TaskInstanceState,
 )
@@ -104,8 +106,8 @@ class MetadataReader:
 
     gone: tuple[str, bool]
 
-    def problems(self, dag_ids: Iterable[str]) -> list[str]:
-        """Tell what keeps these DAGs from being run."""
+    def problems(self, dag_ids: Iterable[str]) -> list[DagProblem]:
+        """Tell which of these DAGs cannot be run, in their order."""
         from airflow.models.dag import DagModel
 
         wanted = list(dag_ids)
@@ -119,13 +121,11 @@ class MetadataReader:
         for dag_id in wanted:
             row = known.get(dag_id)
             if row is None or row[3] is value:
-                found.append(
-                    f"DAG {dag_id} is missing: put its file into the DAGs folder and let Airflow parse it."
-                )
+                found.append(DagProblem(dag_id, Hindrance.MISSING))
             elif row[2]:
-                found.append(f"DAG {dag_id} has import errors: mend its file.")
+                found.append(DagProblem(dag_id, Hindrance.BROKEN))
             elif row[1]:
-                found.append(f"DAG {dag_id} is paused: unpause it in Airflow.")
+                found.append(DagProblem(dag_id, Hindrance.PAUSED))
         return found
 
     def dags(self, query: Query, without: Collection[str]) -> Page[Dag]:
