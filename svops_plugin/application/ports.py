@@ -114,7 +114,7 @@ class Executions(Stateful[Execution], Protocol):
     def under_way(self) -> int:
         """Return how many have not ended."""
 
-    def ended_since(self, since: datetime) -> list[Execution]:
+    def failed_or_cancelled_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
 
     def history(self, task_id: int) -> list[Execution]:
