@@ -6,7 +6,6 @@ import logging
 import threading
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.engine import URL, Engine
@@ -27,6 +26,7 @@ from svops_plugin.application.messages import Writer
 from svops_plugin.application.meter import Meter
 from svops_plugin.application.monitor import Monitor
 from svops_plugin.application.notifications import NotificationService
+from svops_plugin.application.ports import Accounts
 from svops_plugin.application.preflight import Preflight
 from svops_plugin.application.presets import PresetService
 from svops_plugin.application.results import ResultService
@@ -38,7 +38,7 @@ from svops_plugin.domain.entities import Dataset, DataType, Json, Task
 from svops_plugin.domain.errors import ConfigurationProblem, Unavailable
 from svops_plugin.domain.permissions import MENU, PERMISSIONS, READERS
 from svops_plugin.infrastructure.airflow import host
-from svops_plugin.infrastructure.airflow.common import database_url
+from svops_plugin.infrastructure.airflow.common import bearer, database_url
 from svops_plugin.infrastructure.airflow.condition import key_digests, worked_on
 from svops_plugin.infrastructure.airflow.connections import stored_connections
 from svops_plugin.infrastructure.airflow.fab_roles import missing_grants, sync_roles
@@ -60,6 +60,7 @@ from svops_plugin.settings import Settings, load
 
 __all__ = [
     "Services",
+    "bearer",
     "copy_outputs",
     "disown",
     "host",
@@ -199,9 +200,10 @@ class Services:
         return Controller(self.transactions, self.preflight, self.settings.chain)
 
     @cached_property
-    def accounts(self) -> Any:
-        """The auth manager's users; see :class:`svops_plugin.application.ports.Accounts`."""
-        return host().Accounts()
+    def accounts(self) -> Accounts:
+        """The auth manager's users and tokens."""
+        accounts: Accounts = host().Accounts()
+        return accounts
 
     @cached_property
     def auth(self) -> AuthService:

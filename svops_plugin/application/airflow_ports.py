@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any, Protocol
 
 from svops_plugin.application.ports import Page, Query
 from svops_plugin.domain.entities import Json
+from svops_plugin.domain.errors import Conflict
 
 ENDED = frozenset({"success", "failed"})  # of Airflow's states of DAG runs
 
 
 class RunTaken(Exception):
     """Airflow has a run of this id already."""
+
+
+def foreign_run(dag_id: str, run_id: str) -> Conflict:
+    """Return the refusal to adopt a run that somebody else made."""
+    return Conflict(f"run id taken: {dag_id} has a foreign run {run_id}.")
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,25 @@ class Dag:
     is_broken: bool
 
 
+class Hindrance(Enum):
+    """What keeps a DAG from being run, and what to do about it."""
+
+    MISSING = "is missing: put its file into the DAGs folder and let Airflow parse it"
+    BROKEN = "has import errors: mend its file"
+    PAUSED = "is paused: unpause it in Airflow"
+
+
+@dataclass(frozen=True)
+class DagProblem:
+    """That a DAG cannot be run; as text, a sentence that says so."""
+
+    dag_id: str
+    hindrance: Hindrance
+
+    def __str__(self) -> str:
+        return f"DAG {self.dag_id} {self.hindrance.value}."
+
+
 @dataclass(frozen=True)
 class DagParam:
     """What a run of a DAG can be given.
@@ -97,11 +123,8 @@ class SeenRun:
 class Airflow(Protocol):
     """Airflow's DAG runs, as a process with access to Airflow's metadata database reaches them."""
 
-    def problems(self, dag_ids: Iterable[str]) -> list[str]:
-        """Tell what keeps these DAGs from being run: missing, broken, paused; empty when nothing does.
-
-        Each begins with what is the case: ``DAG <dag_id> is missing``.
-        """
+    def problems(self, dag_ids: Iterable[str]) -> list[DagProblem]:
+        """Tell which of these DAGs cannot be run, in their order."""
 
     def dags(self, query: Query, without: Collection[str]) -> Page[Dag]:
         """Return a page of the DAGs that Airflow has but these, by their ids; filter ``q`` (in the id)."""

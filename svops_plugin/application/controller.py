@@ -80,6 +80,7 @@ class Controller:
             are unusable
         :raises Conflict: if the execution has ended, its chain is not the one this DAG was built from, or the
             task is running in another run
+        :raises NotFound: if there is no such task, or the run of a later step carries no execution
         """
         while True:
             with self._transactions() as uow:

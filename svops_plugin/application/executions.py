@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from svops_plugin.application import chain
-from svops_plugin.application.airflow_ports import Airflow, RunTaken
+from svops_plugin.application.airflow_ports import Airflow, RunTaken, foreign_run
 from svops_plugin.application.estimates import Estimate, Wanted, estimates
 from svops_plugin.application.events import task_event
 from svops_plugin.application.ports import Transactions, UnitOfWork
@@ -31,6 +31,11 @@ class Started:
     task: Task
     execution: Execution
     runs: list[WorkflowRun]
+
+    @property
+    def message(self) -> str:
+        """What is said of it."""
+        return f"Task {self.task.id} execution started with {len(self.execution.chain)} DAG chain"
 
 
 Describe = Callable[[Started], Json]
@@ -316,7 +321,7 @@ class ExecutionService:
                 self._airflow.trigger(CONTROLLER, run_id, conf, execution.requested_by)
             except RunTaken:
                 if (self._airflow.run_conf(CONTROLLER, run_id) or {}).get("execution_id") != execution.id:
-                    raise Conflict(f"run id taken: {CONTROLLER} has a foreign run {run_id}.") from None
+                    raise foreign_run(CONTROLLER, run_id) from None
         except Unavailable:
             log.warning("Airflow did not answer; run %s will be triggered when it does.", run_id)
             return False
@@ -370,7 +375,7 @@ class ExecutionService:
 
     def _look(self, task: Task) -> None:
         self._preflight(task)
-        if problems := self._airflow.problems([CONTROLLER, *self.chain]):
+        if problems := [str(one) for one in self._airflow.problems([CONTROLLER, *self.chain])]:
             raise InvalidInput(f"The chain cannot run: {' '.join(problems)}", {"chain": problems})
 
 

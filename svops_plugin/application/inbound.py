@@ -152,7 +152,7 @@ def _object(value: Any) -> Json:
 
 def _started(started: Started) -> Json:
     return {
-        "message": f"Task {started.task.id} execution started with {len(started.execution.chain)} DAG chain",
+        "message": started.message,
         "task_id": started.task.id,
         "execution_id": started.execution.id,
     }

@@ -38,7 +38,7 @@ COUNTED = {
     "notification.sent": "svops.deliveries.delivered",
     "notification.failed": "svops.deliveries.failed",
 }
-ENDED = frozenset({"task.completed", "task.failed", "task.cancelled"})
+ENDINGS = frozenset({"task.completed", "task.failed", "task.cancelled"})
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Meter:
                 uow.leases.advance(LEASE, newest)
                 return False
             events = uow.events.between(position, newest, BATCH, Topic())
-            ended = {event.execution_id for event in events if event.type in ENDED} - {None}
+            ended = {event.execution_id for event in events if event.type in ENDINGS} - {None}
             executions = uow.executions.several([number for number in ended if number is not None])
             news = News(events, executions, uow.runs.of_executions([one.id for one in executions]))
         if not events:

@@ -106,7 +106,7 @@ class Monitor:
         """
         with self._transactions() as uow:
             executions = uow.executions.active()
-            ended = uow.executions.ended_since(_last_look(uow) - STRAY_WINDOW)
+            ended = uow.executions.failed_or_cancelled_since(_last_look(uow) - STRAY_WINDOW)
             runs = uow.runs.active()
             left = [run for run in uow.runs.of_executions([e.id for e in ended]) if run.status in LEFT_BEHIND]
         if not executions and not runs and not ended:

@@ -114,7 +114,7 @@ class Executions(Stateful[Execution], Protocol):
     def under_way(self) -> int:
         """Return how many have not ended."""
 
-    def ended_since(self, since: datetime) -> list[Execution]:
+    def failed_or_cancelled_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
 
     def history(self, task_id: int) -> list[Execution]:
@@ -334,6 +334,9 @@ class Accounts(Protocol):
 
         :raises NotAuthenticated: if it is not valid (any more)
         """
+
+    def token_of(self, request: Any) -> tuple[str, bool] | None:
+        """Return the token that a host's request shows, and whether the browser sent it of itself."""
 
     def expiry(self, token: str) -> datetime | None:
         """Return when an access token that is valid ends to be; none if it never does."""

@@ -10,7 +10,14 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from svops_plugin.application import alone, audit, chain
-from svops_plugin.application.airflow_ports import Airflow, Dag, DagParam, RunTaken, TaskInstanceState
+from svops_plugin.application.airflow_ports import (
+    Airflow,
+    Dag,
+    DagParam,
+    Hindrance,
+    RunTaken,
+    TaskInstanceState,
+)
 from svops_plugin.application.datasets import apply_changes
 from svops_plugin.application.events import run_event, workflow_event
 from svops_plugin.application.executions import CONTROLLER, ExecutionService
@@ -65,9 +72,9 @@ class WorkflowService:
         """
         actor.require("workflow", "create")
         dag_id = values["dag_id"]
-        is_missing = f"DAG {dag_id} is missing"  # one that is paused or broken can be registered
-        if problems := [p for p in self._airflow.problems([dag_id]) if p.startswith(is_missing)]:
-            raise InvalidInput.field("dag_id", problems[0])
+        for problem in self._airflow.problems([dag_id]):
+            if problem.hindrance is Hindrance.MISSING:  # one that is paused or broken can be registered
+                raise InvalidInput.field("dag_id", str(problem))
         workflow = Workflow(**values, **audit.made_by(actor))
         with self._transactions() as uow:
             if known := uow.workflows.of_dag(dag_id):
@@ -129,7 +136,7 @@ class WorkflowService:
         actor.require("workflow", "execute", workflow.created_by_id)
         if not workflow.is_active:
             raise Conflict(f"Workflow wf_{workflow_id} is not active.")
-        if problems := self._airflow.problems([workflow.dag_id]):
+        if problems := [str(one) for one in self._airflow.problems([workflow.dag_id])]:
             raise InvalidInput(problems[0], {"workflow_id": problems})
         configuration: Json = {
             "task_id": values.get("task_id"),

@@ -40,7 +40,8 @@ class PipelineRun:
     :param reused_from: the folder of the finished run that a run alone goes on from; none if it is the first
         pipeline that runs alone, and in a chain, whose pipelines share one folder
     :param video_output: the folder for the animation; none if it is not wanted
-    :param parameters: what the person who executed the task passed along, for the record
+    :param parameters: what whoever executed the task passed along. SVOps' own pipelines only report it;
+        others may go by it
     """
 
     execution_id: int | None

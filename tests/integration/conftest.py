@@ -1,10 +1,11 @@
-"""What moves executions and notifications, each on a database of its own."""
+"""What moves executions and notifications, each on a database of its own; and this process's services."""
 
 from __future__ import annotations
 
 import pytest
 from sqlalchemy.engine import Engine
 
+from svops_plugin.bootstrap import Services, services
 from tests.integration.desk import Desk
 from tests.integration.receivers import Office
 
@@ -17,3 +18,8 @@ def desk(engine: Engine) -> Desk:
 @pytest.fixture
 def office(engine: Engine) -> Office:
     return Office(Desk(engine))
+
+
+@pytest.fixture
+def svops(svops_database: str, airflow_metadata: None) -> Services:  # noqa: ARG001
+    return services()

@@ -95,6 +95,13 @@ class Desk:
         )
         return self.execution(answer["execution_id"])
 
+    def retry(self, task: Task, **values: Any) -> Execution:
+        """Retry a task as REST does."""
+        answer = self.service.retry(
+            OPERATOR, task.id, lambda started: {"execution_id": started.execution.id}, **values
+        )
+        return self.execution(answer["execution_id"])
+
     @property
     def paths(self) -> ConfinedPaths:
         # Not from conftest: a process that a test starts has its environment, and must not make another.

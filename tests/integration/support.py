@@ -17,7 +17,9 @@ from sqlalchemy.event import listen, remove
 from svops_plugin.application.airflow_ports import (
     ENDED,
     DagParam,
+    DagProblem,
     DagRunState,
+    Hindrance,
     RunTaken,
     SeenRun,
     TaskInstanceState,
@@ -118,7 +120,7 @@ class Run:
 class MemoryAirflow:
     """The port ``Airflow`` over a dictionary of runs, for whatever does not need Airflow itself.
 
-    :param refusals: what is wrong with which DAG
+    :param hindrances: what keeps which DAG from being run
     :param errors: what the log of a run tells of its failure
     :param paused: the DAGs that somebody has paused
     :param tasks: how many tasks which DAG has
@@ -126,15 +128,16 @@ class MemoryAirflow:
     """
 
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
-    refusals: dict[str, str] = field(default_factory=dict)
+    hindrances: dict[str, Hindrance] = field(default_factory=dict)
     errors: dict[tuple[str, str], Json] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     tasks: dict[str, int] = field(default_factory=dict)
     down: bool = False
 
-    def problems(self, dag_ids: Iterable[str]) -> list[str]:
+    def problems(self, dag_ids: Iterable[str]) -> list[DagProblem]:
         self._answer()
-        return [self.refusals[dag_id] for dag_id in dag_ids if dag_id in self.refusals]
+        known = self.hindrances
+        return [DagProblem(dag_id, known[dag_id]) for dag_id in dag_ids if dag_id in known]
 
     def task_counts(self, dag_ids: Collection[str]) -> dict[str, int]:
         self._answer()

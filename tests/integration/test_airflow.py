@@ -83,8 +83,8 @@ class TestGateway:
 
     def test_missing_dags_are_named_in_their_order(self, airflow: Any) -> None:
         first, second = airflow.problems(["zzz", CONTROLLER, "aaa"])
-        assert "DAG zzz is missing" in first
-        assert "DAG aaa is missing" in second
+        assert "DAG zzz is missing" in str(first)
+        assert "DAG aaa is missing" in str(second)
 
     def test_how_many_tasks_a_dag_has(self, airflow: Any) -> None:
         assert airflow.task_counts([*CHAIN, "zzz"]) == dict(zip(CHAIN, (5, 5, 4), strict=True))

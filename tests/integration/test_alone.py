@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
+from svops_plugin.application.airflow_ports import Hindrance
 from svops_plugin.domain.entities import Task, WorkflowRun
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 from svops_plugin.domain.permissions import OPERATOR, Actor
@@ -121,6 +122,24 @@ class TestTold:
         workflow = desk.workflows.create(user, {"name": "mine", "dag_id": "prepare"})
         with pytest.raises(PermissionDenied):
             desk.workflows.run(user, workflow.id, {"task_id": task.id})
+        assert desk.airflow.runs == {}
+
+
+class TestRegistering:
+    VALUES: ClassVar = {"name": "mine", "dag_id": "prepare"}
+
+    def test_a_dag_that_airflow_does_not_have(self, desk: Desk) -> None:
+        desk.airflow.hindrances["prepare"] = Hindrance.MISSING
+        with pytest.raises(InvalidInput, match=r"^dag_id: DAG prepare is missing: put its file"):
+            desk.workflows.create(OPERATOR, self.VALUES)
+        assert desk.events() == []
+
+    @pytest.mark.parametrize("hindrance", [Hindrance.BROKEN, Hindrance.PAUSED])
+    def test_one_that_cannot_run_now(self, desk: Desk, hindrance: Hindrance) -> None:
+        desk.airflow.hindrances["prepare"] = hindrance
+        workflow = desk.workflows.create(OPERATOR, self.VALUES)
+        with pytest.raises(InvalidInput, match=rf"^DAG prepare {hindrance.value}"):
+            desk.workflows.run(OPERATOR, workflow.id, {})
         assert desk.airflow.runs == {}
 
 

@@ -14,19 +14,14 @@ from airflow.utils.session import create_session
 from sqlalchemy import update
 
 from svops_plugin.application.workflows import RunDetail
-from svops_plugin.bootstrap import Services, services
-from svops_plugin.domain.entities import DataType, WorkflowRun
+from svops_plugin.bootstrap import Services
+from svops_plugin.domain.entities import WorkflowRun
 from svops_plugin.domain.permissions import OPERATOR
 from svops_plugin.orchestration.pipeline import record_cause
 from tests.conftest import OUTPUT
+from tests.integration.inside import CHAIN, FIRST, SECOND, THIRD, new_task
 
-FIRST, SECOND, THIRD = CHAIN = ("data_processing_pipeline", "ml_training_pipeline", "simple_workflow_example")
 DAGS = Path(__file__).parents[2] / "dags"
-
-
-@pytest.fixture
-def svops(svops_database: str, airflow_metadata: None) -> Services:  # noqa: ARG001
-    return services()
 
 
 @pytest.fixture
@@ -37,15 +32,7 @@ def task_id(svops: Services, dataset_folder: Path) -> int:
     (dataset_folder / "table.csv").write_text("\n".join(["sample,height,width", *table]))
     labels = [f"{sample},{label}" for sample, label in rows]
     (dataset_folder / "labels.csv").write_text("\n".join(["sample,label", *labels]))
-    dataset = {"name": dataset_folder.name, "path": str(dataset_folder), "data_type": DataType.VECTOR}
-    task = {
-        "name": "t",
-        "customer": "c",
-        "log_out_path": str(OUTPUT),
-        "dataset_id": svops.datasets.create(OPERATOR, dataset).id,
-        "build_config": "test-config-e2e",
-    }
-    return svops.tasks.create(OPERATOR, task).id
+    return new_task(svops, dataset_folder, build_config="test-config-e2e")
 
 
 def start(svops: Services, dag_id: str, **values: Any) -> WorkflowRun:

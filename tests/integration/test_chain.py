@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from svops_plugin.application.airflow_ports import Hindrance
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.errors import Conflict, NotFound, SVOpsError
@@ -307,7 +308,7 @@ class TestEvents:
 
     def test_a_refused_execution_tells_nothing(self, desk: Desk) -> None:
         task = desk.new_task()
-        desk.airflow.refusals["train"] = "DAG train is missing."
+        desk.airflow.hindrances["train"] = Hindrance.MISSING
         with pytest.raises(SVOpsError):
             desk.execute(task)
         assert desk.events() == []

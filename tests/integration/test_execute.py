@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from svops_plugin.application.airflow_ports import Hindrance
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.domain.entities import Execution, utcnow
 from svops_plugin.domain.errors import Conflict, InvalidInput, NotFound, PermissionDenied
@@ -104,7 +105,7 @@ class TestExecute:
 
     def test_a_chain_that_cannot_run(self, desk: Desk) -> None:
         task = desk.new_task()
-        desk.airflow.refusals["train"] = "DAG train is paused: unpause it."
+        desk.airflow.hindrances["train"] = Hindrance.PAUSED
         with pytest.raises(InvalidInput, match="DAG train is paused"):
             desk.execute(task)
         assert (str(desk.task(task).status), desk.executions()) == ("pending", 0)

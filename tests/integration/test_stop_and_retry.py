@@ -1,35 +1,24 @@
-"""Stopping and going on: intents survive interruptions, finished steps are reused, keys make it once."""
+"""Stopping and going on: intents survive interruptions, finished steps are reused."""
 
 from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from svops_plugin.application.controller import Step
-from svops_plugin.application.executions import CONTROLLER, ExecutionService, Once, Standing
+from svops_plugin.application.executions import CONTROLLER, ExecutionService, Standing
 from svops_plugin.application.preflight import Preflight
 from svops_plugin.domain.entities import Dataset, Execution, Task
-from svops_plugin.domain.errors import Conflict, Gone, InvalidInput, NotFound, PermissionDenied
+from svops_plugin.domain.errors import Conflict, Gone, NotFound, PermissionDenied
 from svops_plugin.domain.permissions import OPERATOR, Actor
 from tests.conftest import OUTPUT
 from tests.integration.desk import AnyPath, Desk, cause
 from tests.integration.support import at_once
 
 EVE = Actor(66, "eve", frozenset({"User"}))
-
-
-def retry(desk: Desk, task: Task, **values: object) -> Execution:
-    answer = desk.service.retry(
-        OPERATOR,
-        task.id,
-        lambda started: {"execution_id": started.execution.id},
-        **values,  # type: ignore[arg-type]  # as given
-    )
-    return desk.execution(answer["execution_id"])
 
 
 class TestStop:
@@ -118,7 +107,7 @@ class TestStop:
         with desk.transactions() as uow:
             task = uow.tasks.get(execution.task_id)
         assert task is not None
-        again = retry(desk, task)
+        again = desk.retry(task)
         assert desk.states(again) == ["reused", "queued", "queued"]
 
     def test_a_step_of_another_chain_knows_nothing_of_the_one_before(self, desk: Desk) -> None:
@@ -286,7 +275,7 @@ class TestRetry:
     def test_goes_on_with_the_first_unfinished_step(self, desk: Desk) -> None:
         task = desk.new_task()
         first = self.failed_in(desk, 2, task)
-        second = retry(desk, task)
+        second = desk.retry(task)
         assert (second.attempt, second.resumed_from_id) == (2, first.id)
         assert desk.standing(second) == ("running", "running", ["reused", "queued", "queued"])
         assert (second.parameters, second.note) == ({"x": 1}, "first")
@@ -302,16 +291,16 @@ class TestRetry:
     def test_from_the_start(self, desk: Desk) -> None:
         task = desk.new_task()
         self.failed_in(desk, 2, task)
-        assert desk.states(retry(desk, task, from_start=True)) == ["queued"] * 3
+        assert desk.states(desk.retry(task, from_start=True)) == ["queued"] * 3
 
     def test_a_retry_of_a_retry(self, desk: Desk) -> None:
         task = desk.new_task()
         first = self.failed_in(desk, 2, task)
-        second = retry(desk, task)
+        second = desk.retry(task)
         desk.begin(second, 2)
         desk.begin(second, 3)
         desk.controller.fail(second.run_name, cause("report"))
-        third = retry(desk, task)
+        third = desk.retry(task)
         assert desk.states(third) == ["reused", "reused", "queued"]
         took_from = [desk.step(third.run_name, position).reused_from for position in (1, 2)]
         assert took_from == [first.output_path, second.output_path]
@@ -325,12 +314,12 @@ class TestRetry:
         desk.tracker(desk.begin(first, 1)).log_artifact(report, "profile", "application/json")
         desk.begin(first, 2)
         desk.controller.fail(first.run_name, cause("train"))
-        second = retry(desk, task)
+        second = desk.retry(task)
         with desk.transactions() as uow:
             (artifact,) = uow.tracking.artifacts(second.id)
         assert artifact.path == f"{second.output_path}/prepare/profile.json"
         desk.service.stop(OPERATOR, task.id)  # before anything has been copied
-        third = retry(desk, task)
+        third = desk.retry(task)
         assert desk.step(third.run_name, 1).reused_from == first.output_path
         for execution in (first, second, third):
             assert desk.results.artifact(OPERATOR, execution.id, "profile")[1] == report
@@ -342,18 +331,18 @@ class TestRetry:
         task = desk.new_task()
         desk.execute(task)
         desk.service.stop(OPERATOR, task.id)
-        assert desk.standing(retry(desk, task))[0] == "running"
+        assert desk.standing(desk.retry(task))[0] == "running"
 
     def test_what_cannot_be_retried(self, desk: Desk) -> None:
         task = desk.new_task()
         with pytest.raises(Conflict, match="execute it instead"):
-            retry(desk, task)
+            desk.retry(task)
         execution = desk.execute(task)
         with pytest.raises(Conflict, match="running already"):
-            retry(desk, task)
+            desk.retry(task)
         desk.controller.complete(execution.run_name)
         with pytest.raises(Conflict, match="execute it instead"):
-            retry(desk, task)
+            desk.retry(task)
         with pytest.raises(PermissionDenied):
             desk.service.retry(EVE, task.id, lambda _: {})
 
@@ -364,7 +353,7 @@ class TestRetry:
         self.failed_in(desk, 1, task)
 
         def meanwhile(_: Dataset) -> list[str]:
-            desk.controller.complete(retry(desk, task).run_name)
+            desk.controller.complete(desk.retry(task).run_name)
             return []
 
         service = ExecutionService(
@@ -399,84 +388,11 @@ class TestRetry:
             assert held is not None
             setattr(held, change, value)
         with pytest.raises(Conflict, match=r"from.*start"):
-            retry(desk, task)
-        assert desk.states(retry(desk, task, from_start=True)) == ["queued"] * 3
+            desk.retry(task)
+        assert desk.states(desk.retry(task, from_start=True)) == ["queued"] * 3
 
     def test_many_at_once_are_one_attempt(self, desk: Desk) -> None:
         task = desk.new_task()
         self.failed_in(desk, 1, task)
-        kinds = Counter(type(answer) for answer in at_once(8, lambda _: retry(desk, task)))
+        kinds = Counter(type(answer) for answer in at_once(8, lambda _: desk.retry(task)))
         assert kinds == {Execution: 1, Conflict: 7}
-
-
-class TestOnce:
-    ONCE = Once("user:1", "key", "d" * 64)
-
-    def test_the_second_time_gets_the_first_answer(self, desk: Desk) -> None:
-        task = desk.new_task()
-        first = desk.execute(task, once=self.ONCE)
-        assert desk.execute(task, once=self.ONCE).id == first.id
-        desk.controller.complete(first.run_name)
-        assert desk.execute(task, once=self.ONCE).id == first.id
-        assert desk.executions() == 1
-
-    def test_at_once(self, desk: Desk) -> None:
-        task = desk.new_task()
-        answers = at_once(8, lambda _: desk.execute(task, once=self.ONCE))
-        assert all(isinstance(answer, Execution) for answer in answers), answers
-        assert len({answer.id for answer in answers if isinstance(answer, Execution)}) == 1
-        assert desk.executions() == 1
-
-    def test_another_request_with_the_same_key(self, desk: Desk) -> None:
-        task = desk.new_task()
-        desk.execute(task, once=self.ONCE)
-        with pytest.raises(InvalidInput, match="another request"):
-            desk.execute(task, once=Once("user:1", "key", "e" * 64))
-
-    def test_somebody_elses_key_is_another(self, desk: Desk) -> None:
-        task = desk.new_task()
-        desk.execute(task, once=self.ONCE)
-        with pytest.raises(Conflict, match="running already"):
-            desk.execute(task, once=Once("user:2", "key", "d" * 64))
-
-    def test_a_refusal_uses_no_key_up(self, desk: Desk) -> None:
-        task = desk.new_task()
-        desk.problems = ["it is empty"]
-        with pytest.raises(InvalidInput):
-            desk.execute(task, once=self.ONCE)
-        desk.problems = []
-        assert desk.execute(task, once=self.ONCE).attempt == 1
-
-    @pytest.mark.parametrize("again", ["execute", "retry"])
-    def test_a_refusal_of_airflows_uses_no_key_up(
-        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, again: str
-    ) -> None:
-        """It comes when the answer has been kept with the claim, and is the answer then."""
-        task = desk.new_task()
-        if again == "retry":
-            desk.controller.fail(desk.execute(task).run_name, cause("prepare"))
-        ask = partial(desk.execute, task) if again == "execute" else partial(retry, desk, task)
-
-        def refuse(*_: object) -> None:
-            raise Conflict("Airflow refused to run it.")
-
-        with monkeypatch.context() as meanwhile:
-            meanwhile.setattr(desk.airflow, "trigger", refuse)
-            for _ in range(2):
-                with pytest.raises(Conflict, match="Airflow refused"):
-                    ask(once=self.ONCE)
-                assert desk.task(task).status == "failed"
-        execution = ask(once=self.ONCE)
-        assert desk.standing(execution)[:2] == ("running", "running")
-        assert ask(once=self.ONCE).id == execution.id
-
-    def test_an_airflow_that_does_not_answer_uses_it_up(
-        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The trigger is owed then, so the answer stands."""
-        task = desk.new_task()
-        monkeypatch.setattr(desk.airflow, "problems", lambda _: setattr(desk.airflow, "down", True) or [])
-        execution = desk.execute(task, once=self.ONCE)
-        desk.airflow.down = False
-        assert desk.execute(task, once=self.ONCE).id == execution.id
-        assert desk.executions() == 1

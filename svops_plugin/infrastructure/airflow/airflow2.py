@@ -18,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, lazyload
 
-from svops_plugin.application.airflow_ports import RunTaken
+from svops_plugin.application.airflow_ports import RunTaken, foreign_run
 from svops_plugin.application.ports import Account
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, Unavailable
@@ -27,11 +27,10 @@ from svops_plugin.infrastructure.airflow.common import (
     airflow_answers,
     allowed_origins,
     bearer,
-    describe_user,
-    foreign_run,
     metadata_session,
     token_expiry,
 )
+from svops_plugin.infrastructure.airflow.fab_users import account_of
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask, Request, Response
@@ -199,7 +198,7 @@ class Accounts:
             for way in ways[users.auth_type]:
                 user = way(username, password)
                 if user:
-                    return _account(user)
+                    return account_of(user)
         raise NotAuthenticated("Wrong username or password.")
 
     def by_token(self, token: str) -> Account:
@@ -231,7 +230,7 @@ class Accounts:
             return None
         with airflow_answers():
             user = security_manager().get_user_by_id(int(subject))
-            return _account(user) if user is not None and user.is_active else None
+            return account_of(user) if user is not None and user.is_active else None
 
     def access_token(self, account: Account) -> tuple[str, int]:
         """Return a token for SVOps' API and its lifetime in seconds."""
@@ -253,7 +252,7 @@ class Accounts:
         with airflow_answers():
             if not manager.is_logged_in():
                 return None
-            return self.access_token(_account(manager.get_user()))[0], True
+            return self.access_token(account_of(manager.get_user()))[0], True
 
     def revoke(self, token: str) -> bool:  # noqa: ARG002
         """Do nothing: Airflow 2.11 keeps no list of tokens that ended early; this one ends within a day."""
@@ -392,7 +391,3 @@ def security_manager() -> Any:
 
 def forget_users() -> None:
     """Do nothing: users are loaded at each request."""
-
-
-def _account(user: Any) -> Account:
-    return describe_user(user, {"sub": str(user.id)})

@@ -11,7 +11,7 @@ from airflow.exceptions import DagNotFound, DagRunAlreadyExists
 from airflow.providers.common.compat.sdk import AirflowException, conf
 from sqlalchemy.exc import IntegrityError
 
-from svops_plugin.application.airflow_ports import RunTaken
+from svops_plugin.application.airflow_ports import RunTaken, foreign_run
 from svops_plugin.application.ports import Account
 from svops_plugin.domain.entities import Json
 from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, Unavailable
@@ -21,7 +21,6 @@ from svops_plugin.infrastructure.airflow.common import (
     allowed_origins,
     bearer,
     describe_user,
-    foreign_run,
     metadata_session,
     once,
     token_expiry,

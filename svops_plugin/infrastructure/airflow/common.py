@@ -24,13 +24,15 @@ from sqlalchemy.orm import Session
 from svops_plugin.application.airflow_ports import (
     Dag,
     DagParam,
+    DagProblem,
     DagRunState,
+    Hindrance,
     SeenRun,
     TaskInstanceState,
 )
 from svops_plugin.application.ports import Account, Page, Query
 from svops_plugin.domain.entities import Json
-from svops_plugin.domain.errors import ConfigurationProblem, Conflict, InvalidInput, NotFound, Unavailable
+from svops_plugin.domain.errors import ConfigurationProblem, InvalidInput, NotFound, Unavailable
 from svops_plugin.domain.failures import failure, storable
 
 if TYPE_CHECKING:
@@ -103,8 +105,8 @@ class MetadataReader:
 
     gone: tuple[str, bool]
 
-    def problems(self, dag_ids: Iterable[str]) -> list[str]:
-        """Tell what keeps these DAGs from being run."""
+    def problems(self, dag_ids: Iterable[str]) -> list[DagProblem]:
+        """Tell which of these DAGs cannot be run, in their order."""
         from airflow.models.dag import DagModel
 
         wanted = list(dag_ids)
@@ -118,13 +120,11 @@ class MetadataReader:
         for dag_id in wanted:
             row = known.get(dag_id)
             if row is None or row[3] is value:
-                found.append(
-                    f"DAG {dag_id} is missing: put its file into the DAGs folder and let Airflow parse it."
-                )
+                found.append(DagProblem(dag_id, Hindrance.MISSING))
             elif row[2]:
-                found.append(f"DAG {dag_id} has import errors: mend its file.")
+                found.append(DagProblem(dag_id, Hindrance.BROKEN))
             elif row[1]:
-                found.append(f"DAG {dag_id} is paused: unpause it in Airflow.")
+                found.append(DagProblem(dag_id, Hindrance.PAUSED))
         return found
 
     def dags(self, query: Query, without: Collection[str]) -> Page[Dag]:
@@ -333,11 +333,6 @@ class MetadataReader:
 def _default(param: Any) -> Any:
     """Return the value that a param has of itself; Airflow has an object of its own for none."""
     return param.value if isinstance(param.value, (str, int, float, list, dict)) else None
-
-
-def foreign_run(dag_id: str, run_id: str) -> Conflict:
-    """Return the refusal to adopt a run that somebody else made."""
-    return Conflict(f"run id taken: {dag_id} has a foreign run {run_id}.")
 
 
 def describe_user(user: Any, claims: Json) -> Account:

@@ -46,7 +46,7 @@ def dags(dag_ids: Iterable[str]) -> str:
     from airflow.models.errors import ParseImportError
 
     wanted = list(dag_ids)
-    problems = host().DagRuns().problems(wanted)
+    problems = [str(one) for one in host().DagRuns().problems(wanted)]
     if not problems:
         return f"{', '.join(wanted)} are parsed and unpaused"
     with metadata_session() as session:

@@ -57,14 +57,14 @@ class FabUsers:
             rows = session.scalars(
                 select(user).where(*matching).order_by(*order).offset(query.skip).limit(query.limit)
             )
-            return Page([_describe(row) for row in rows.unique()], int(total or 0), query)
+            return Page([account_of(row) for row in rows.unique()], int(total or 0), query)
 
     def get(self, subject: str) -> Account | None:
         """Return the user with this subject."""
         model, _ = self._models()
         with metadata_session() as session:
             found = session.get(model, number) if (number := _number(subject)) else None
-            return _describe(found) if found is not None else None
+            return account_of(found) if found is not None else None
 
     def create(self, values: Mapping[str, Any], password: str) -> Account:
         """Write a new user."""
@@ -75,7 +75,7 @@ class FabUsers:
             self._set(session, role, user, values)
             session.add(user)
             session.flush()
-            return _describe(user)
+            return account_of(user)
 
     def update(self, subject: str, values: Mapping[str, Any], password: str | None) -> Account:
         """Change a user."""
@@ -93,7 +93,7 @@ class FabUsers:
                 user.password = _hashed(password)
             session.flush()
             _require_administrator(session, model, role)
-            described = _describe(user)
+            described = account_of(user)
         self._forget()
         return described
 
@@ -198,7 +198,8 @@ def _require_administrator(session: Session, model: Any, role: Any) -> None:
         raise Conflict("That is the last active administrator; make another one first.")
 
 
-def _describe(user: Any) -> Account:
+def account_of(user: Any) -> Account:
+    """Describe a user of Flask-AppBuilder's."""
     return describe_user(user, {"sub": str(user.id)})
 
 

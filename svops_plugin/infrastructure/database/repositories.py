@@ -226,7 +226,7 @@ class SqlExecutions(SqlRepository[Execution]):
         running = text("status = 'running'")  # spelled as the partial index is
         return int(self.session.scalar(select(func.count()).select_from(self.table).where(running)) or 0)
 
-    def ended_since(self, since: datetime) -> list[Execution]:
+    def failed_or_cancelled_since(self, since: datetime) -> list[Execution]:
         """Return those that failed or were cancelled after a time."""
         unsuccessful = [ExecutionStatus.FAILED, ExecutionStatus.CANCELLED]
         return self._all(self.table.c.ended_at > since, self.table.c.status.in_(unsuccessful))

@@ -10,6 +10,7 @@ from marshmallow import Schema, fields, validate
 
 from svops_plugin.application.auth import Tokens
 from svops_plugin.application.ports import Account
+from svops_plugin.bootstrap import bearer
 from svops_plugin.domain.errors import Conflict, NotAuthenticated, NotSupported, PermissionDenied
 from svops_plugin.presentation.rest.api import (
     account,
@@ -104,8 +105,7 @@ def login(values: dict[str, Any]) -> Tokens:
 @answers(TokensSchema(), refuses=(NotAuthenticated,))
 def refresh(values: dict[str, Any]) -> Tokens:
     """Spend a refresh token for a new pair of tokens."""
-    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    token = values.get("refresh_token") or (bearer.strip() if scheme.lower() == "bearer" else "")
+    token = values.get("refresh_token") or bearer(request)
     if not token:
         raise NotAuthenticated("Send the refresh token, in the body or as 'Authorization: Bearer …'.")
     return services().auth.refresh(token)

@@ -63,12 +63,7 @@ class StartedSchema(Schema):
     attempt = fields.Integer(attribute="execution.attempt")
     total_dags = Count(attribute="execution.chain")
     workflow_runs = fields.List(fields.Nested(WorkflowRunSchema), attribute="runs")
-    message = fields.Function(
-        lambda started: (
-            f"Task {started.task.id} execution started with {len(started.execution.chain)} DAG chain"
-        ),
-        metadata={"type": "string"},
-    )
+    message = fields.String(dump_only=True)
 
 
 class StandingSchema(Schema):

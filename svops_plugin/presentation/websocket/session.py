@@ -236,7 +236,7 @@ async def _token(link: Link[F], request: Any) -> str:
         if ambient:
             headers = request.headers
             protocol.check_origin(headers.get("origin"), headers.get("host"), host().allowed_origins())
-        return str(token)
+        return token
     try:
         return protocol.parse_auth(await link.receive(protocol.AUTH_SECONDS) or "")
     except TimeoutError:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from svops_plugin.pipelines import html_report, plots
+from svops_plugin.pipelines import plots
 from svops_plugin.pipelines.errors import ConfigurationError, DataError, StateError
 from svops_plugin.pipelines.steps import run_step
 
@@ -348,37 +348,7 @@ def test_data_that_vanish_before_the_report_are_named(confused, make_run, chain)
         run_step(DAG, "process_data", run)
 
 
-# Parts of the page
-
-
-def test_the_interval_is_wilsons():
-    # The worked example of Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263.
-    assert html_report.wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
-    low, high = html_report.wilson_interval(20, 20)
-    assert 0.8 < low < high == 1
-
-
-def test_cells_of_the_matrix_are_shaded_by_their_share():
-    rows = html_report.matrix(["a", "b"], [[9, 1], [0, 4]])
-    assert [[cell["shade"] for cell in row["cells"]] for row in rows] == [
-        ["hit-8", "miss-8"],
-        ["blank", "hit-8"],
-    ]
-
-
-def test_a_matrix_of_very_many_classes_is_left_out():
-    names = [str(number) for number in range(41)]
-    assert html_report.matrix(names, np.eye(41, dtype=int).tolist()) is None
-
-
-@pytest.mark.parametrize("accuracies", [[1.0, 1.0], [0.0, 0.5], [0.93, 0.97, 0.99]])
-def test_points_of_the_chart_lie_within_it(accuracies):
-    chart = html_report.fold_chart([{"accuracy": one} for one in accuracies], accuracies[0])
-    heights = [point["y"] for point in chart["points"]]
-    assert all(0 < y <= chart["floor"] < chart["height"] for y in heights)
-    assert sorted(heights) == [
-        point["y"] for point in sorted(chart["points"], key=lambda point: -point["value"])
-    ]
+# Many classes
 
 
 def test_plots_stand_many_classes_and_one_feature():

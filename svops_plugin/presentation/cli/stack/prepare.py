@@ -89,6 +89,8 @@ def ensure_administrator(password: str, *, reset: bool) -> Administrator:
         else:
             accounts = services().accounts
             account = accounts.by_claims({"sub": str(user.id)})
+            if account is None:
+                sys.exit(f"The user {USERNAME} is inactive; another administrator can make them active.")
             return Administrator(False, accounts.access_token(account)[0])
     return Administrator(True)
 
