@@ -1,5 +1,5 @@
 // The board: tasks with their chains, live.
-import { attempt, api, ask, context, h, keepInAddress, main, may, mayChange, notify, page, pausing, say, t } from "./core.js";
+import { attempt, api, ask, context, h, inTurn, keepInAddress, main, may, mayChange, notify, page, pausing, say, t } from "./core.js";
 import { CALLS, WORDS, offers, stopAfterAsking } from "./actions.js";
 import { chainBar } from "./chain.js";
 import { STATES, between, duration, showState, stateBadge } from "./format.js";
@@ -14,7 +14,6 @@ const ORDERS = { "-created_at": t("Newest first"), "-updated_at": t("Last change
 const rows = new Map(); // by task id
 const chosen = new Set();
 const asked = Object.fromEntries(new URLSearchParams(location.search));
-let loading = null;
 
 const body = h("tbody");
 const empty = h("div", { class: "sv-empty", hidden: true });
@@ -58,13 +57,10 @@ async function loadOwners() {
 function change(values) {
   Object.assign(asked, values);
   keepInAddress(asked);
-  load();
+  attempt(load);
 }
 
-async function load() {
-  loading?.abort();
-  loading = new AbortController();
-  const { signal } = loading;
+async function find(signal) {
   for (const button of main.querySelectorAll("[data-filter]")) button.setAttribute("aria-pressed", button.dataset.filter === (asked.status ?? ""));
   main.querySelector("[data-mine]").setAttribute("aria-pressed", isMine());
   owners.value = asked.owner ?? "";
@@ -72,18 +68,10 @@ async function load() {
     limit: SIZE, skip: asked.skip, order_by: order.value, q: asked.q, status: asked.status, dataset_id: asked.dataset_id,
     creator_id: asked.owner,
   };
-  await attempt(async () => {
-    try {
-      const found = await api("tasks", { query, signal });
-      show(found);
-      await refresh(found.items.map((task) => task.id));
-    } catch (failure) {
-      if (failure.name !== "AbortError") throw failure;
-    }
-  });
+  return api("tasks", { query, signal });
 }
 
-function show(found) {
+const load = inTurn(find, (found) => {
   chosen.clear();
   all.checked = false;
   rows.clear();
@@ -94,7 +82,8 @@ function show(found) {
     filtered ? h("button", { class: "sv-button", onclick: clear }, t("Clear filters")) : may("task", "create") ? h("a", { class: "sv-button sv-primary", href: page("tasks/new") }, t("New task")) : "");
   pages.replaceChildren(...pager(found, (skip) => change({ skip })));
   showSelection();
-}
+  return refresh(found.items.map((task) => task.id));
+});
 
 function clear() {
   search.value = "";
@@ -203,7 +192,7 @@ function happened(event) {
   if (event.task_id && rows.has(event.task_id)) {
     rows.get(event.task_id).result.textContent && say(rows.get(event.task_id).result, "");
     touched(event.task_id);
-  } else if (event.type === "task.created" && !Number(asked.skip)) load();
+  } else if (event.type === "task.created" && !Number(asked.skip)) attempt(load);
 }
 
 layOut();
@@ -211,6 +200,6 @@ attachKeys({ rows: body, search, open: (row) => row.querySelector("a").click(), 
 setInterval(() => rows.forEach((row) => row.standing?.task_status === "running" && tick(row)), 1000);
 await attempt(async () => {
   const now = await newestEvent();
-  await Promise.all([load(), loadOwners()]);
-  follow(now, happened, load);
+  await Promise.all([attempt(load), loadOwners()]);
+  follow(now, happened, () => attempt(load));
 });

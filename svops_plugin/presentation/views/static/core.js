@@ -96,6 +96,23 @@ export async function attempt(work) {
   }
 }
 
+/**
+ * Return a function that asks for something and shows the answer. Who asks anew lets go of what was asked before:
+ * that is never shown, and who waits for it waits for the newest.
+ */
+export function inTurn(question, show) {
+  let turn = null;
+  let newest = null;
+  return () => {
+    turn?.abort();
+    turn = new AbortController();
+    const { signal } = turn;
+    const unlessLate = (settle) => (outcome) => (signal.aborted ? newest : settle(outcome));
+    newest = question(signal).then(unlessLate(show), unlessLate((failure) => Promise.reject(failure)));
+    return newest;
+  };
+}
+
 /** Show a dialog with a form; resolves with whether it was agreed to. Frames have no confirm() of their own. */
 export function ask(title, content, { agree, danger = false, ready = async () => true } = {}) {
   return new Promise((resolve) => {

@@ -1,0 +1,108 @@
+"""Pages whose answers come late: what stands there is so in the end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import APIResponse, Locator, Page, Route, expect
+
+from tests.hosts import hosting
+from tests.integration.browser import Desk, api, dataset, keep, serve, server, sit_down
+from tests.integration.live import eventually
+from tests.integration.test_workflow_pages import register, run_alone
+
+__all__ = ["api", "dataset", "serve", "server", "sit_down"]
+
+# Sessions are known to Airflow's own server only, not to the one that stands in for another host's.
+pytestmark = pytest.mark.parametrize("serve", hosting().SOCKETS[:1], indirect=True)
+
+
+class Held:
+    """The server's next answer to a question, kept from the page until it is given."""
+
+    def __init__(self, page: Page, question: str) -> None:
+        self.page, self.question = page, re.compile(question)
+        self._held: list[tuple[Route, APIResponse]] = []
+        page.route(self.question, lambda route: self._held.append((route, route.fetch())), times=1)
+
+    def wait(self) -> None:
+        eventually(lambda: self.page.title() and self._held, "the question")
+
+    def give(self) -> None:
+        ((route, answer),) = self._held
+        with self.page.expect_response(self.question) as late:
+            route.fulfill(response=answer)
+        late.value.finished()
+        self.page.evaluate("async () => (await fetch(location.href)).text()")  # the page has had it by now
+
+
+def running(api: httpx.Client, dataset: int) -> int:
+    task_id = keep(api, "under way", dataset_id=dataset)
+    assert api.post(f"api/v1/tasks/{task_id}/execute", json={}).status_code == 201
+    return task_id
+
+
+def stop(api: httpx.Client, task_id: int) -> None:
+    assert api.post(f"api/v1/tasks/{task_id}/stop").json()["overall_status"] == "cancelled"
+
+
+def watched(desk: Desk, path: str) -> Page:
+    page = desk.open(path)
+    expect(page.locator("#sv-connection")).to_have_text("Live")
+    return page
+
+
+def of_run(page: Page, run_id: str) -> Locator:
+    return page.locator("tbody tr").filter(has=page.get_by_role("link", name=run_id, exact=True))
+
+
+def test_a_task_does_not_go_back_to_what_it_was(
+    sit_down: Callable[..., Desk], api: httpx.Client, dataset: int
+) -> None:
+    task_id = running(api, dataset)
+    stop(api, task_id)
+    assert api.post(f"api/v1/tasks/{task_id}/execute", json={}).status_code == 201
+    page = watched(sit_down(), f"tasks/{task_id}")
+    late = Held(page, r"/executions/\d+$")
+    page.get_by_role("button", name="#1", exact=True).click()
+    late.wait()
+    stop(api, task_id)
+    expect(page.locator(".sv-head .sv-state")).to_have_text("Cancelled")
+    late.give()
+    expect(page.locator(".sv-head .sv-state")).to_have_text("Cancelled")
+    expect(page.get_by_role("heading", name="Chain of attempt 1")).to_be_visible()
+
+
+def test_a_run_in_a_list_does_not_go_back_to_what_it_was(
+    sit_down: Callable[..., Desk], api: httpx.Client
+) -> None:
+    workflow = register(api)
+    run = run_alone(api, workflow)
+    page = watched(sit_down(), f"workflows/{workflow}")
+    late = Held(page, r"/runs\?.*until=")
+    page.get_by_label("Until").fill("2999-01-01T00:00")
+    late.wait()
+    path = f"api/v1/workflows/{workflow}/runs/{run['id']}/control"
+    assert api.post(path, json={"action": "stop"}).status_code == 200
+    expect(of_run(page, run["id"]).locator(".sv-state")).to_have_text("Cancelled")
+    late.give()
+    expect(of_run(page, run["id"]).locator(".sv-state")).to_have_text("Cancelled")
+
+
+def test_a_notification_does_not_go_back_to_what_it_was(
+    sit_down: Callable[..., Desk], api: httpx.Client
+) -> None:
+    path = "api/v1/notifications/configs"
+    assert api.post(path, json={"name": "oncall", "channel": "inbound"}).is_success
+    page = watched(sit_down(), "notifications/oncall")
+    late = Held(page, r"/configs/oncall$")
+    page.get_by_role("button", name="Disable").click()
+    late.wait()
+    expect(page.get_by_role("button", name="Enable")).to_be_visible()
+    assert api.post(f"{path}/oncall/enable").status_code == 200
+    expect(page.get_by_role("button", name="Disable")).to_be_visible()
+    late.give()
+    expect(page.get_by_role("button", name="Disable")).to_be_visible()
