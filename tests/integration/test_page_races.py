@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.hosts import hosting
-from tests.integration.browser import Desk, api, dataset, keep, serve, server, sit_down
+from tests.integration.browser import Desk, api, dataset, keep, row, serve, server, sit_down
 from tests.integration.live import eventually
 from tests.integration.test_workflow_pages import register, run_alone
 
@@ -57,6 +57,21 @@ def watched(desk: Desk, path: str) -> Page:
 
 def of_run(page: Page, run_id: str) -> Locator:
     return page.locator("tbody tr").filter(has=page.get_by_role("link", name=run_id, exact=True))
+
+
+def test_a_row_does_not_go_back_to_what_it_was(
+    sit_down: Callable[..., Desk], api: httpx.Client, dataset: int
+) -> None:
+    task_id = running(api, dataset)
+    keep(api, "another")
+    page = watched(sit_down(), "board")
+    of_both = Held(page, r"/tasks/standing\?ids=\d+%2C\d+$")
+    page.get_by_role("button", name="All", exact=True).click()
+    of_both.wait()
+    stop(api, task_id)
+    expect(row(page, task_id).locator(".sv-state")).to_have_text("Cancelled")
+    of_both.give()
+    expect(row(page, task_id).locator(".sv-state")).to_have_text("Cancelled")
 
 
 def test_a_task_does_not_go_back_to_what_it_was(

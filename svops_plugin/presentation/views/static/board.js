@@ -93,7 +93,7 @@ function clear() {
 function makeRow(task) {
   const { bar, show } = chainBar();
   const row = {
-    task, standing: null, show,
+    task, standing: null, asOf: 0, show,
     badge: stateBadge(task.status), time: h("span", { class: "sv-number" }), result: h("span", { class: "sv-result", role: "status" }),
     act: h("button", { class: "sv-button sv-slim" }),
     check: h("input", { type: "checkbox", "aria-label": t("Select {name}", { name: task.name }) }),
@@ -139,8 +139,13 @@ function tick(row) {
 async function refresh(ids) {
   const shown = ids.filter((id) => rows.has(id));
   if (!shown.length) return;
-  const found = await api("tasks/standing", { query: { ids: shown.join(",") } });
-  for (const standing of found.items) if (rows.has(standing.task_id)) patch(rows.get(standing.task_id), standing);
+  const { items, last_event_id: asOf } = await api("tasks/standing", { query: { ids: shown.join(",") } });
+  for (const standing of items) {
+    const row = rows.get(standing.task_id);
+    if (!row || row.asOf > asOf) continue; // it has left the page, or is known better
+    row.asOf = asOf;
+    patch(row, standing);
+  }
 }
 
 function choose(row, on) {
