@@ -1,4 +1,4 @@
-"""Pages whose answers come late: what stands there is so in the end."""
+"""Pages whose answers come late or not at all: what stands there is so in the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import APIResponse, Locator, Page, Route, expect
 
 from tests.hosts import hosting
-from tests.integration.browser import Desk, api, dataset, keep, row, serve, server, sit_down
+from tests.integration.browser import CUT, Desk, api, dataset, keep, row, serve, server, sit_down
 from tests.integration.live import eventually
 from tests.integration.test_workflow_pages import register, run_alone
 
@@ -18,6 +18,7 @@ __all__ = ["api", "dataset", "serve", "server", "sit_down"]
 
 # Sessions are known to Airflow's own server only, not to the one that stands in for another host's.
 pytestmark = pytest.mark.parametrize("serve", hosting().SOCKETS[:1], indirect=True)
+SOON = 30_000  # milliseconds
 
 
 class Held:
@@ -121,3 +122,74 @@ def test_a_notification_does_not_go_back_to_what_it_was(
     expect(page.get_by_role("button", name="Disable")).to_be_visible()
     late.give()
     expect(page.get_by_role("button", name="Disable")).to_be_visible()
+
+
+def refuse(route: Route) -> None:
+    route.fulfill(status=503, json={"detail": "Not now."})
+
+
+def cut_off(route: Route) -> None:
+    route.abort()
+
+
+def forget_failures(desk: Desk, number: int) -> None:
+    """Take from a desk's complaints that so many questions were not answered."""
+    failures = [text for text in desk.complaints if re.search("503|ERR_FAILED", text)]
+    assert len(failures) >= number
+    desk.complaints[:] = [text for text in desk.complaints if text not in failures]
+
+
+@pytest.mark.parametrize("fail", [refuse, cut_off])
+def test_what_was_not_answered_is_asked_again(
+    sit_down: Callable[..., Desk], api: httpx.Client, dataset: int, fail: Callable[[Route], None]
+) -> None:
+    task_id = running(api, dataset)
+    desk = sit_down()
+    page = watched(desk, "board")
+    page.route("**/tasks/standing?*", fail, times=3)
+    stop(api, task_id)
+    expect(row(page, task_id).locator(".sv-state")).to_have_text("Cancelled", timeout=SOON)
+    assert page.locator("#sv-notices").text_content() == ""
+    forget_failures(desk, 3)
+
+
+def test_what_is_not_answered_for_long_is_told(
+    sit_down: Callable[..., Desk], api: httpx.Client, dataset: int
+) -> None:
+    task_id = running(api, dataset)
+    desk = sit_down()
+    desk.page.clock.install()
+    page = watched(desk, "board")
+
+    def a_second_later(selector: str) -> str | None:
+        page.clock.fast_forward(1_000)
+        return page.locator(selector).text_content()
+
+    page.route("**/tasks/standing?*", refuse)
+    stop(api, task_id)
+    assert "Not now." in eventually(lambda: a_second_later("#sv-notices"), "the notice")
+    page.unroute("**/tasks/standing?*")
+    badge = f"tr[data-task='{task_id}'] .sv-state"
+    eventually(lambda: a_second_later(badge) == "Cancelled", "the end")
+    forget_failures(desk, 3)
+
+
+def test_after_lost_events_everything_is_loaded_anew_until_it_is(
+    sit_down: Callable[..., Desk], api: httpx.Client
+) -> None:
+    task_id = keep(api, "before")
+    desk = sit_down()
+    lost: list[bool] = []
+
+    def tell_nothing(route: Route) -> None:
+        route.fulfill(json={"items": [], "last_event_id": 0, "resync": bool(lost and lost.pop())})
+
+    desk.page.add_init_script(CUT)
+    desk.page.route("**/api/v1/events?*", tell_nothing)
+    page = desk.open(f"tasks/{task_id}")
+    expect(page.locator("#sv-connection")).to_have_text("Polling")
+    assert api.put(f"api/v1/tasks/{task_id}", json={"name": "after", "version": 1}).status_code == 200
+    page.route(f"**/api/v1/tasks/{task_id}", refuse, times=1)
+    lost.append(True)
+    expect(page.get_by_role("heading", name="after")).to_be_visible(timeout=SOON)
+    forget_failures(desk, 1)

@@ -191,13 +191,14 @@ function showHelp() {
   ask(t("Keyboard"), h("dl", { class: "sv-facts" }, keys.map(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])));
 }
 
-const touched = gather((ids) => attempt(() => refresh(ids)));
+const touched = gather(refresh);
+const renew = gather(load);
 
 function happened(event) {
   if (event.task_id && rows.has(event.task_id)) {
     rows.get(event.task_id).result.textContent && say(rows.get(event.task_id).result, "");
     touched(event.task_id);
-  } else if (event.type === "task.created" && !Number(asked.skip)) attempt(load);
+  } else if (event.type === "task.created" && !Number(asked.skip)) renew();
 }
 
 layOut();
@@ -206,5 +207,5 @@ setInterval(() => rows.forEach((row) => row.standing?.task_status === "running" 
 await attempt(async () => {
   const now = await newestEvent();
   await Promise.all([attempt(load), loadOwners()]);
-  follow(now, happened, () => attempt(load));
+  follow(now, happened, renew);
 });

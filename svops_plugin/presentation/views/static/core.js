@@ -49,6 +49,7 @@ export class Refusal extends Error {
   constructor(status, problem) {
     super(problem.detail ?? t("The server did not answer as it should ({status}).", { status }));
     this.status = status;
+    this.passing = status === 0 || status >= 500; // asked again, it may be answered
     this.errors = problem.errors ?? {};
     this.current = problem.current;
   }

@@ -78,6 +78,6 @@ main.append(head, h("div", { class: "sv-columns" }, h("div", { class: "sv-stack"
 await attempt(async () => {
   const now = await newestEvent();
   await load();
-  const reload = gather(() => attempt(load), 500);
-  follow(now, (event) => event.type.startsWith("notification.") && reload(name), load);
+  const reload = gather(load, 500);
+  follow(now, (event) => event.type.startsWith("notification.") && reload(), reload);
 });

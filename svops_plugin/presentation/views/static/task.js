@@ -165,19 +165,19 @@ async function loadEvents() {
   return found.last_event_id;
 }
 
-const reload = gather(() => attempt(load));
+const reload = gather(load);
 
 function happened(event) {
   if (event.task_id !== id) return;
   events.push(event);
   showEvents();
   if (event.type === "task.deleted") notify(t("This task has been deleted."), { bad: true });
-  else reload(id);
+  else reload();
 }
 
 setInterval(() => known.task?.status === "running" && render(), 1000);
 await attempt(async () => {
   const since = await loadEvents();
   await load();
-  follow(since, happened, load, { task_id: id });
+  follow(since, happened, reload, { task_id: id });
 });

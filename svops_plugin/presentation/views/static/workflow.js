@@ -74,6 +74,6 @@ await attempt(async () => {
   main.append(head(workflow), filters(), runs, pages);
   const now = await newestEvent();
   await load();
-  const reload = gather(() => attempt(load), 500);
-  follow(now, (event) => event.workflow_id === id && reload(id), load, { workflow_id: id });
+  const reload = gather(load, 500);
+  follow(now, (event) => event.workflow_id === id && reload(), reload, { workflow_id: id });
 });

@@ -90,8 +90,8 @@ await attempt(async () => {
   workflow = await api(`workflows/${workflowId}`);
   const now = await newestEvent();
   await load();
-  const reload = gather(() => attempt(load));
+  const reload = gather(load);
   setInterval(() => isActive() && render(), 1000);
-  setInterval(() => isActive() && reload(runId), LOOK_MS);
-  follow(now, (event) => event.run_id === runId && reload(runId), load, { workflow_id: workflowId });
+  setInterval(() => isActive() && reload(), LOOK_MS);
+  follow(now, (event) => event.run_id === runId && reload(), reload, { workflow_id: workflowId });
 });
