@@ -1,4 +1,4 @@
-"""Pages whose answers come late or not at all: what stands there is so in the end."""
+"""Pages whose answers come late or not at all, and lists that lose what they show: in the end it is so."""
 
 from __future__ import annotations
 
@@ -193,3 +193,25 @@ def test_after_lost_events_everything_is_loaded_anew_until_it_is(
     lost.append(True)
     expect(page.get_by_role("heading", name="after")).to_be_visible(timeout=SOON)
     forget_failures(desk, 1)
+
+
+def test_a_deleted_task_leaves_the_board(sit_down: Callable[..., Desk], api: httpx.Client) -> None:
+    stays, goes = keep(api, "stays"), keep(api, "goes")
+    page = watched(sit_down(), "board")
+    expect(page.locator(".sv-pages")).to_have_text("2 in all")
+    assert api.delete(f"api/v1/tasks/{goes}").is_success
+    expect(row(page, goes)).to_have_count(0)
+    expect(row(page, stays)).to_be_visible()
+    expect(page.locator(".sv-pages")).to_have_text("1 in all")
+
+
+def test_the_runs_of_a_deleted_task_leave_their_list(
+    sit_down: Callable[..., Desk], api: httpx.Client, dataset: int
+) -> None:
+    task_id = keep(api, "goes", dataset_id=dataset)
+    run = api.post(f"api/v1/tasks/{task_id}/execute", json={}).json()["workflow_runs"][0]
+    stop(api, task_id)
+    page = watched(sit_down(), f"workflows/{run['workflow_id']}")
+    expect(of_run(page, run["id"])).to_be_visible()
+    assert api.delete(f"api/v1/tasks/{task_id}").is_success
+    expect(of_run(page, run["id"])).to_have_count(0)

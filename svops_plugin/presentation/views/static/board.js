@@ -77,7 +77,7 @@ const load = inTurn(find, (found) => {
   rows.clear();
   body.replaceChildren(...found.items.map(makeRow));
   empty.hidden = found.items.length > 0;
-  const filtered = ["q", "status", "owner", "dataset_id"].some((name) => asked[name]);
+  const filtered = ["q", "status", "owner", "dataset_id", "skip"].some((name) => asked[name]);
   empty.replaceChildren(h("p", {}, filtered ? t("No task is like that.") : t("There are no tasks yet.")),
     filtered ? h("button", { class: "sv-button", onclick: clear }, t("Clear filters")) : may("task", "create") ? h("a", { class: "sv-button sv-primary", href: page("tasks/new") }, t("New task")) : "");
   pages.replaceChildren(...pager(found, (skip) => change({ skip })));
@@ -195,10 +195,12 @@ const touched = gather(refresh);
 const renew = gather(load);
 
 function happened(event) {
-  if (event.task_id && rows.has(event.task_id)) {
-    rows.get(event.task_id).result.textContent && say(rows.get(event.task_id).result, "");
+  const row = rows.get(event.task_id);
+  if (event.type === "task.deleted" || (event.type === "task.created" && !Number(asked.skip))) renew();
+  else if (row) {
+    say(row.result, "");
     touched(event.task_id);
-  } else if (event.type === "task.created" && !Number(asked.skip)) renew();
+  }
 }
 
 layOut();

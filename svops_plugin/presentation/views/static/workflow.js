@@ -75,5 +75,5 @@ await attempt(async () => {
   const now = await newestEvent();
   await load();
   const reload = gather(load, 500);
-  follow(now, (event) => event.workflow_id === id && reload(), reload, { workflow_id: id });
+  follow(now, (event) => (event.workflow_id === id || event.type === "task.deleted") && reload(), reload); // a task's runs go with it
 });
