@@ -20,6 +20,16 @@ __all__ = ["api", "dataset", "serve", "server", "sit_down"]
 
 AXE = (Path(__file__).parents[1] / "axe" / "axe.min.js").read_text()
 HOSTS_OWN = "setting 'autocomplete'"  # what Airflow 2.11's bar fails in on each of its pages
+CUT = """
+    window.cut = true;
+    const Uncut = WebSocket;
+    window.WebSocket = function (url) {
+        if (!window.cut) return new Uncut(url);
+        const refused = {};
+        setTimeout(() => refused.onclose({ code: 1006 }));
+        return refused;
+    };
+"""
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"  # than the window
 
 

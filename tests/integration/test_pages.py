@@ -17,7 +17,7 @@ from svops_plugin.infrastructure.database import tables
 from svops_plugin.presentation.views.pages import PAGES
 from svops_plugin.presentation.views.records import RECORDS
 from tests.hosts import hosting
-from tests.integration.browser import WIDER, Desk, api, dataset, keep, row, serve, server, sit_down
+from tests.integration.browser import CUT, WIDER, Desk, api, dataset, keep, row, serve, server, sit_down
 from tests.integration.live import a_workflow, eventually
 
 __all__ = ["api", "dataset", "serve", "server", "sit_down"]
@@ -27,16 +27,6 @@ pytestmark = pytest.mark.parametrize("serve", hosting().SOCKETS[:1], indirect=Tr
 MANY = 10_000
 MARKUP = "<img src=x onerror=alert(1)>"
 LONG = MARKUP + "long" * 43  # 200 characters
-CUT = """
-    window.cut = true;
-    const Uncut = WebSocket;
-    window.WebSocket = function (url) {
-        if (!window.cut) return new Uncut(url);
-        const refused = {};
-        setTimeout(() => refused.onclose({ code: 1006 }));
-        return refused;
-    };
-"""
 HALF = """
     window.halves = 0;
     const whole = window.fetch;

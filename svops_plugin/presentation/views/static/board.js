@@ -1,5 +1,5 @@
 // The board: tasks with their chains, live.
-import { attempt, api, ask, context, h, keepInAddress, main, may, mayChange, notify, page, pausing, say, t } from "./core.js";
+import { attempt, api, ask, context, h, inTurn, keepInAddress, main, may, mayChange, notify, page, pausing, say, t } from "./core.js";
 import { CALLS, WORDS, offers, stopAfterAsking } from "./actions.js";
 import { chainBar } from "./chain.js";
 import { STATES, between, duration, showState, stateBadge } from "./format.js";
@@ -14,7 +14,6 @@ const ORDERS = { "-created_at": t("Newest first"), "-updated_at": t("Last change
 const rows = new Map(); // by task id
 const chosen = new Set();
 const asked = Object.fromEntries(new URLSearchParams(location.search));
-let loading = null;
 
 const body = h("tbody");
 const empty = h("div", { class: "sv-empty", hidden: true });
@@ -58,13 +57,10 @@ async function loadOwners() {
 function change(values) {
   Object.assign(asked, values);
   keepInAddress(asked);
-  load();
+  attempt(load);
 }
 
-async function load() {
-  loading?.abort();
-  loading = new AbortController();
-  const { signal } = loading;
+async function find(signal) {
   for (const button of main.querySelectorAll("[data-filter]")) button.setAttribute("aria-pressed", button.dataset.filter === (asked.status ?? ""));
   main.querySelector("[data-mine]").setAttribute("aria-pressed", isMine());
   owners.value = asked.owner ?? "";
@@ -72,29 +68,22 @@ async function load() {
     limit: SIZE, skip: asked.skip, order_by: order.value, q: asked.q, status: asked.status, dataset_id: asked.dataset_id,
     creator_id: asked.owner,
   };
-  await attempt(async () => {
-    try {
-      const found = await api("tasks", { query, signal });
-      show(found);
-      await refresh(found.items.map((task) => task.id));
-    } catch (failure) {
-      if (failure.name !== "AbortError") throw failure;
-    }
-  });
+  return api("tasks", { query, signal });
 }
 
-function show(found) {
+const load = inTurn(find, (found) => {
   chosen.clear();
   all.checked = false;
   rows.clear();
   body.replaceChildren(...found.items.map(makeRow));
   empty.hidden = found.items.length > 0;
-  const filtered = ["q", "status", "owner", "dataset_id"].some((name) => asked[name]);
+  const filtered = ["q", "status", "owner", "dataset_id", "skip"].some((name) => asked[name]);
   empty.replaceChildren(h("p", {}, filtered ? t("No task is like that.") : t("There are no tasks yet.")),
     filtered ? h("button", { class: "sv-button", onclick: clear }, t("Clear filters")) : may("task", "create") ? h("a", { class: "sv-button sv-primary", href: page("tasks/new") }, t("New task")) : "");
   pages.replaceChildren(...pager(found, (skip) => change({ skip })));
   showSelection();
-}
+  return refresh(found.items.map((task) => task.id));
+});
 
 function clear() {
   search.value = "";
@@ -104,7 +93,7 @@ function clear() {
 function makeRow(task) {
   const { bar, show } = chainBar();
   const row = {
-    task, standing: null, show,
+    task, standing: null, asOf: 0, show,
     badge: stateBadge(task.status), time: h("span", { class: "sv-number" }), result: h("span", { class: "sv-result", role: "status" }),
     act: h("button", { class: "sv-button sv-slim" }),
     check: h("input", { type: "checkbox", "aria-label": t("Select {name}", { name: task.name }) }),
@@ -150,8 +139,13 @@ function tick(row) {
 async function refresh(ids) {
   const shown = ids.filter((id) => rows.has(id));
   if (!shown.length) return;
-  const found = await api("tasks/standing", { query: { ids: shown.join(",") } });
-  for (const standing of found.items) if (rows.has(standing.task_id)) patch(rows.get(standing.task_id), standing);
+  const { items, last_event_id: asOf } = await api("tasks/standing", { query: { ids: shown.join(",") } });
+  for (const standing of items) {
+    const row = rows.get(standing.task_id);
+    if (!row || row.asOf > asOf) continue; // it has left the page, or is known better
+    row.asOf = asOf;
+    patch(row, standing);
+  }
 }
 
 function choose(row, on) {
@@ -197,13 +191,16 @@ function showHelp() {
   ask(t("Keyboard"), h("dl", { class: "sv-facts" }, keys.map(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])));
 }
 
-const touched = gather((ids) => attempt(() => refresh(ids)));
+const touched = gather(refresh);
+const renew = gather(load);
 
 function happened(event) {
-  if (event.task_id && rows.has(event.task_id)) {
-    rows.get(event.task_id).result.textContent && say(rows.get(event.task_id).result, "");
+  const row = rows.get(event.task_id);
+  if (event.type === "task.deleted" || (event.type === "task.created" && !Number(asked.skip))) renew();
+  else if (row) {
+    say(row.result, "");
     touched(event.task_id);
-  } else if (event.type === "task.created" && !Number(asked.skip)) load();
+  }
 }
 
 layOut();
@@ -211,6 +208,6 @@ attachKeys({ rows: body, search, open: (row) => row.querySelector("a").click(), 
 setInterval(() => rows.forEach((row) => row.standing?.task_status === "running" && tick(row)), 1000);
 await attempt(async () => {
   const now = await newestEvent();
-  await Promise.all([load(), loadOwners()]);
-  follow(now, happened, load);
+  await Promise.all([attempt(load), loadOwners()]);
+  follow(now, happened, renew);
 });

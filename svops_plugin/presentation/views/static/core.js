@@ -49,6 +49,7 @@ export class Refusal extends Error {
   constructor(status, problem) {
     super(problem.detail ?? t("The server did not answer as it should ({status}).", { status }));
     this.status = status;
+    this.passing = status === 0 || status >= 500; // asked again, it may be answered
     this.errors = problem.errors ?? {};
     this.current = problem.current;
   }
@@ -94,6 +95,23 @@ export async function attempt(work) {
     if (refusal.status !== 401) notify(refusal.message, { bad: true });
     return undefined;
   }
+}
+
+/**
+ * Return a function that asks for something and shows the answer. Who asks anew lets go of what was asked before:
+ * that is never shown, and who waits for it waits for the newest.
+ */
+export function inTurn(question, show) {
+  let turn = null;
+  let newest = null;
+  return () => {
+    turn?.abort();
+    turn = new AbortController();
+    const { signal } = turn;
+    const unlessLate = (settle) => (outcome) => (signal.aborted ? newest : settle(outcome));
+    newest = question(signal).then(unlessLate(show), unlessLate((failure) => Promise.reject(failure)));
+    return newest;
+  };
 }
 
 /** Show a dialog with a form; resolves with whether it was agreed to. Frames have no confirm() of their own. */

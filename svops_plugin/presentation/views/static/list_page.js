@@ -1,5 +1,5 @@
 // A page that is a list with a search: what Tasks, Datasets and Workflows have in common.
-import { api, attempt, h, keepInAddress, main, pausing, t } from "./core.js";
+import { api, attempt, h, inTurn, keepInAddress, main, pausing, t } from "./core.js";
 import { pager, table } from "./lists.js";
 
 /** Show a list of the API's; `row` makes a table row of an item. */
@@ -9,23 +9,17 @@ export function listPage({ title, resource, heads, row, add, none, query = {}, f
   const pages = h("div", { class: "sv-pages" });
   const search = h("input", { type: "search", placeholder: t("Search by name"), "aria-label": t("Search by name"), value: asked.q ?? "", maxlength: 255 });
 
-  let turn = 0;
-
-  async function load() {
-    keepInAddress(asked);
-    turn += 1;
-    const mine = turn;
-    const found = await attempt(() => api(resource, { query: { limit: 50, ...query, ...asked } }));
-    if (!found || mine !== turn) return; // something else has been asked for meanwhile
+  const load = inTurn(() => api(resource, { query: { limit: 50, ...query, ...asked } }), (found) => {
     const nothing = Object.values(asked).some(Boolean) ? t("Nothing is like that.") : none;
     content.replaceChildren(found.items.length ? table(heads, found.items.map(row), { cards: true }) : h("div", { class: "sv-empty" }, h("p", {}, nothing), add ?? ""));
     pages.replaceChildren(...pager(found, (skip) => change({ skip })));
-  }
+  });
 
   function change(values) {
     Object.assign(asked, values);
     for (const name of Object.keys(asked)) if (!asked[name]) delete asked[name];
-    return load();
+    keepInAddress(asked);
+    return attempt(load);
   }
 
   search.addEventListener("input", pausing(() => change({ q: search.value.trim(), skip: "" }), 200));
@@ -37,7 +31,7 @@ export function listPage({ title, resource, heads, row, add, none, query = {}, f
   });
   main.append(h("div", { class: "sv-head" }, h("div", { class: "sv-title" }, h("h1", {}, title)), add?.cloneNode(true)),
     h("div", { class: "sv-filters", role: "search" }, search, chosen), content, pages);
-  return load();
+  return change({});
 }
 
 /** Return a table row whose first cell is the name; `away` cells leave on narrow screens. */

@@ -1,8 +1,9 @@
 // What happens, as it happens: by WebSocket, and by asking again and again while there is none.
-import { api, context, say, t } from "./core.js";
+import { api, attempt, context, notify, say, t } from "./core.js";
 
 const POLL_MS = 2000;
 const LONGEST_MS = 30000;
+const AGAIN_MS = 5000; // the longest until what has failed is tried again
 const BEATS = 2.5; // so long may a socket be silent, in heartbeats, before it is taken for dead
 const NEVER = [4403, 4404, 4501]; // closed for good: poll instead
 const sign = document.getElementById("sv-connection");
@@ -102,19 +103,29 @@ export function follow(since, onEvent, onResync, about = {}) {
   connect();
 }
 
-/** Return a function that collects ids and hands them on together, soon after the first. */
+/**
+ * Return a function that collects ids, if there are any, and hands them on together, soon after the first. What cannot
+ * be done now is tried again until it is: nobody tells of an event a second time.
+ */
 export function gather(work, delay = 120) {
-  let waiting = new Set();
+  const waiting = new Set();
   let timer = null;
-  const run = async () => {
+  let pause = delay;
+  const run = () => attempt(async () => {
     const ids = [...waiting];
-    waiting = new Set();
+    waiting.clear();
     try {
       await work(ids);
+      pause = delay;
+    } catch (failure) {
+      if (!failure.passing) throw failure;
+      if (pause === AGAIN_MS) notify(failure.message);
+      pause = Math.min(pause * 2, AGAIN_MS);
+      ids.forEach((id) => waiting.add(id));
     } finally {
-      timer = waiting.size ? setTimeout(run, delay) : null;
+      timer = waiting.size ? setTimeout(run, pause) : null;
     }
-  };
+  });
   return (id) => {
     waiting.add(id);
     timer ??= setTimeout(run, delay);

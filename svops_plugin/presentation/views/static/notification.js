@@ -1,5 +1,5 @@
 // A notification: what it tells, and what has become of each message, live.
-import { api, ask, attempt, context, h, main, may, notify, page, t } from "./core.js";
+import { api, ask, attempt, context, h, inTurn, main, may, notify, page, t } from "./core.js";
 import { ago, plain, stateBadge } from "./format.js";
 import { follow, gather, newestEvent } from "./live.js";
 import { pager, table } from "./lists.js";
@@ -56,8 +56,9 @@ function row(one) {
   ];
 }
 
-async function load() {
-  const [config, found] = await Promise.all([api(path), api(`${path}/deliveries`, { query: { limit: 50, skip } })]);
+const find = () => Promise.all([api(path), api(`${path}/deliveries`, { query: { limit: 50, skip } })]);
+
+const load = inTurn(find, ([config, found]) => {
   document.title = `${config.name} · SVOps`;
   head.replaceChildren(h("div", { class: "sv-head" },
     h("div", { class: "sv-title" }, h("div", { class: "sv-crumb" }, h("a", { href: page("notifications") }, t("Notifications"))), h("h1", {}, config.name)), actions(config)));
@@ -71,12 +72,12 @@ async function load() {
   deliveries.replaceChildren(h("div", { class: "sv-panel" }, h("h2", {}, t("Deliveries")),
     found.items.length ? table(heads, found.items.map(row)) : h("p", { class: "sv-muted" }, t("Nothing was sent yet."))));
   pages.replaceChildren(...pager(found, (to) => { skip = to; attempt(load); }));
-}
+});
 
 main.append(head, h("div", { class: "sv-columns" }, h("div", { class: "sv-stack" }, deliveries, pages), h("div", { class: "sv-stack" }, about)));
 await attempt(async () => {
   const now = await newestEvent();
   await load();
-  const reload = gather(() => attempt(load), 500);
-  follow(now, (event) => event.type.startsWith("notification.") && reload(name), load);
+  const reload = gather(load, 500);
+  follow(now, (event) => event.type.startsWith("notification.") && reload(), reload);
 });

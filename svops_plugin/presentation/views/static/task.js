@@ -1,5 +1,5 @@
 // A task: how its chain stands, why it failed, what it measured and left, and everything that happened to it.
-import { airflowLink, api, ask, attempt, context, h, main, may, mayChange, notify, page, runPage, t } from "./core.js";
+import { airflowLink, api, ask, attempt, context, h, inTurn, main, may, mayChange, notify, page, runPage, t } from "./core.js";
 import { CALLS, WORDS, executeWithForm, stopAfterAsking } from "./actions.js";
 import { causePanel } from "./cause.js";
 import { attemptGroup, gantt } from "./gantt.js";
@@ -21,14 +21,18 @@ main.append(shown.head, h("div", { class: "sv-columns" },
   h("div", { class: "sv-stack" }, shown.cause, shown.chain, shown.timeline, shown.results),
   h("div", { class: "sv-stack" }, shown.about, shown.events)));
 
-async function load() {
+async function find() {
   const [task, history, status] = await Promise.all([api(`tasks/${id}`), api(`tasks/${id}/executions`), api(`tasks/${id}/status`)]);
   const attempts = history.items;
   const wanted = attempts.find((one) => one.execution_id === picked) ?? attempts[0];
   const outcome = wanted ? await api(`executions/${wanted.execution_id}`) : null;
-  known = { task, attempts, status, outcome };
-  render();
+  return { task, attempts, status, outcome };
 }
+
+const load = inTurn(find, (found) => {
+  known = found;
+  render();
+});
 
 function render() {
   const { task, attempts, status, outcome } = known;
@@ -161,19 +165,19 @@ async function loadEvents() {
   return found.last_event_id;
 }
 
-const reload = gather(() => attempt(load));
+const reload = gather(load);
 
 function happened(event) {
   if (event.task_id !== id) return;
   events.push(event);
   showEvents();
   if (event.type === "task.deleted") notify(t("This task has been deleted."), { bad: true });
-  else reload(id);
+  else reload();
 }
 
 setInterval(() => known.task?.status === "running" && render(), 1000);
 await attempt(async () => {
   const since = await loadEvents();
   await load();
-  follow(since, happened, load, { task_id: id });
+  follow(since, happened, reload, { task_id: id });
 });

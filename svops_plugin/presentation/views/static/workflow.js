@@ -1,5 +1,5 @@
 // A workflow and its runs, live.
-import { api, attempt, context, h, keepInAddress, main, mayChange, page, t } from "./core.js";
+import { api, attempt, context, h, inTurn, keepInAddress, main, mayChange, page, t } from "./core.js";
 import { controlRun, controlsOf } from "./actions.js";
 import { STATES, ago, between, duration, stateBadge } from "./format.js";
 import { follow, gather, newestEvent } from "./live.js";
@@ -30,13 +30,16 @@ function row(run) {
 /** Return a time of the reader's clock, as a field has it, in the words of the API. */
 const moment = (local) => (local ? new Date(local).toISOString() : "");
 
-async function load() {
+async function find() {
   const query = { limit: 50, skip: asked.skip, status: asked.status, since: moment(asked.since), until: moment(asked.until) };
-  const found = await api(`workflows/${id}/runs`, { query });
+  return api(`workflows/${id}/runs`, { query });
+}
+
+const load = inTurn(find, (found) => {
   const filtered = ["status", "since", "until"].some((name) => asked[name]);
   runs.replaceChildren(found.items.length ? table(HEADS, found.items.map(row), { cards: true }) : h("div", { class: "sv-empty" }, filtered ? t("Nothing is like that.") : t("It has not run yet.")));
   pages.replaceChildren(...pager(found, (skip) => change({ skip })));
-}
+});
 
 function change(values) {
   Object.assign(asked, values);
@@ -71,6 +74,6 @@ await attempt(async () => {
   main.append(head(workflow), filters(), runs, pages);
   const now = await newestEvent();
   await load();
-  const reload = gather(() => attempt(load), 500);
-  follow(now, (event) => event.workflow_id === id && reload(id), load, { workflow_id: id });
+  const reload = gather(load, 500);
+  follow(now, (event) => (event.workflow_id === id || event.type === "task.deleted") && reload(), reload); // a task's runs go with it
 });

@@ -1,5 +1,5 @@
 // A run of a workflow: what its tasks do, why one failed, what it measured and left.
-import { airflowLink, api, attempt, context, h, main, page, runPage, t } from "./core.js";
+import { airflowLink, api, attempt, context, h, inTurn, main, page, runPage, t } from "./core.js";
 import { controlRun, controlsOf } from "./actions.js";
 import { causePanel } from "./cause.js";
 import { between, duration, moment, plain, stateBadge } from "./format.js";
@@ -22,11 +22,11 @@ main.append(shown.head, h("div", { class: "sv-columns" },
 
 const isActive = () => run?.status === "running" || run?.status === "queued";
 
-async function load() {
-  run = await api(`workflows/${workflowId}/runs/${runId}`);
+const load = inTurn(() => api(`workflows/${workflowId}/runs/${runId}`), (found) => {
+  run = found;
   render();
   showResults();
-}
+});
 
 function render() {
   document.title = `${workflow.name} ${run.id} · SVOps`;
@@ -90,8 +90,8 @@ await attempt(async () => {
   workflow = await api(`workflows/${workflowId}`);
   const now = await newestEvent();
   await load();
-  const reload = gather(() => attempt(load));
+  const reload = gather(load);
   setInterval(() => isActive() && render(), 1000);
-  setInterval(() => isActive() && reload(runId), LOOK_MS);
-  follow(now, (event) => event.run_id === runId && reload(runId), load, { workflow_id: workflowId });
+  setInterval(() => isActive() && reload(), LOOK_MS);
+  follow(now, (event) => event.run_id === runId && reload(), reload, { workflow_id: workflowId });
 });
