@@ -313,7 +313,7 @@ def it_can_fail_the_chain_and_that_is_told(reader: Terminal, api: httpx.Client) 
     assert [run["status"] for run in standing["workflow_runs"]] == ["success", "success", "failed", "skipped"]
 
 
-@pytest.mark.timeout(1800)  # eight chains and three starts
+@pytest.mark.timeout(1800)  # seven chains from end to end, and two starts
 def test_up_keeps_its_home_between_two_starts_and_takes_a_dag_of_ones_own(
     start: Callable[..., Command], folder: Path
 ) -> None:
