@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 DOCUMENTATION = """
 Runs the chain of DAGs for one SVOps task. SVOps triggers it when a task is executed; by hand, name the task:
 `airflow dags trigger svops_controller --conf '{"task_id": 1}'`. Clearing a run that has ended, or its later
-steps, makes a new attempt that reuses what was finished before.
+steps, makes a new attempt that reuses the steps finished before; a completed run that is cleared as a whole
+begins anew.
 """
 
 

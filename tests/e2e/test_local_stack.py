@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import socket
 import stat
@@ -29,6 +28,7 @@ import pytest
 
 import svops_plugin
 from svops_plugin.presentation.cli.stack.environment import LOOPBACK
+from tests.e2e.terminal import Terminal, terminal
 from tests.unit.documentation import the_block
 
 SVOPS = [sys.executable, "-c", "from svops_plugin.presentation.cli import main; main()"]
@@ -207,15 +207,63 @@ def with_a_dag_of_ones_own(home: Path) -> dict[str, str]:
     return dict(re.findall(r"(?m)^export (\w+)=(\S+)$", said))
 
 
+def address_of(up: Command) -> str:
+    """Return where a stack answers."""
+    address = re.search(r"Open (http://\S+) and", up.said)
+    assert address, up.said
+    return address[1]
+
+
 @contextmanager
 def signed_in(up: Command, password: str) -> Iterator[httpx.Client]:
     """Give the administrator's client of a stack's API."""
-    address = re.search(r"Open (http://\S+) and", up.said)
-    assert address, up.said
-    with httpx.Client(base_url=f"{address[1]}/svops/api/v1", timeout=120, trust_env=False) as api:
+    with httpx.Client(base_url=f"{address_of(up)}/svops/api/v1", timeout=120, trust_env=False) as api:
         answer = api.post("auth/login", json={"username": "admin", "password": password})
         api.headers["Authorization"] = f"Bearer {answer.raise_for_status().json()['access_token']}"
         yield api
+
+
+def answers(shown: str) -> list[Any]:
+    """Return what a block's requests were answered: JSON after JSON."""
+    found, decoder, rest = [], json.JSONDecoder(), shown.strip()
+    while rest:
+        answer, end = decoder.raw_decode(rest)
+        found.append(answer)
+        rest = rest[end:].lstrip()
+    return found
+
+
+def the_readme_is_right(reader: Terminal, api: httpx.Client) -> None:
+    """Type the blocks of README.md, whose like README.ko.md has, on a stack that has just been started."""
+    dataset, task, started, standing = answers(reader.type(the_block("README.md", "console", "auth/login")))
+    assert (dataset["id"], task["id"], started["task_id"]) == (4, 2, 2)
+    assert (standing["execution_id"], standing["overall_status"]) == (started["execution_id"], "running")
+    said = reader.type(the_block("README.md", "console", "svops samples create")).splitlines()
+    began = "Task 3 execution started with 3 DAG chain"
+    ends = [line for line in said if line.startswith("Task 3")]
+    assert ends == [began, "Task 3: cancelled", began, "Task 3: completed"]
+    assert any(" task.cancelled task=3 " in line for line in said)
+    assert [line for line in said if line.startswith("ok ")][-1].split()[1] == "worker:"
+    wait_for(lambda: api.get("tasks/2").json()["status"] != "running", "the end of task 2")
+    assert api.get("tasks/2").json()["status"] == "completed"
+
+
+def of_the_guide(saying: str) -> str:
+    return the_block("docs/getting-started.md", "shell", saying)
+
+
+def the_guide_asks(reader: Terminal, home: Path, api: httpx.Client) -> None:
+    """Type the third part of docs/getting-started.md."""
+    (standing,) = answers(reader.type(of_the_guide("auth/login")))
+    assert (standing["attempt"], standing["overall_status"]) == (1, "completed")
+    assert stat.S_IMODE((home / "environment").stat().st_mode) == 0o600
+    said = reader.type(of_the_guide(".svops/environment"))
+    assert "simple_workflow_example: success" in said
+    assert "Task 1: completed" in said
+    assert "class_recall" not in said
+    (started,) = answers(reader.type(of_the_guide("-d '{}'")))
+    assert (started["task_id"], started["attempt"]) == (1, 3)
+    api.post("tasks/1/stop").raise_for_status()  # instead of waiting, as the guide's reader does
 
 
 def the_own_dag_has_measured(api: httpx.Client) -> None:
@@ -231,31 +279,29 @@ def the_own_dag_has_measured(api: httpx.Client) -> None:
     assert [workflow["dag_id"] for workflow in workflows] == ["class_recall"]
 
 
-def a_shell_reaches_the_stack(home: Path) -> None:
-    """Execute the sample task at the command line, as docs/getting-started.md does."""
-    assert stat.S_IMODE((home / "environment").stat().st_mode) == 0o600
-    said = the_block("docs/getting-started.md", "shell", ".svops/environment")
-    command = said.replace(".svops/", f"{home}/").replace(".venv/bin/svops", shlex.join(SVOPS))
-    done = subprocess.run(["bash", "-ec", command], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "class_recall: success" in done.stdout
-    assert (home / "output" / "task_1" / "3" / "recall.json").exists()
+def the_terminal_goes_on(reader: Terminal, home: Path) -> None:
+    """Read the environment anew, as the guide says, and execute the sample task with the longer chain."""
+    said = reader.type(of_the_guide(".svops/environment"))
+    assert "class_recall: success" in said
+    assert (home / "output" / "task_1" / "5" / "recall.json").exists()
 
 
-def it_can_fail_the_chain_and_that_is_told(api: httpx.Client) -> None:
+def it_can_fail_the_chain_and_that_is_told(reader: Terminal, api: httpx.Client) -> None:
     """Ask for more than the model can do, as the guide does, with its receiver on a port of its own."""
     told: list[Any] = []
     names: dict[str, Any] = {"__name__": "receiver", "print": lambda *words, **_: told.append(words)}
     exec(the_block("docs/getting-started.md", "python"), names)  # noqa: S102  # it is ours
     with HTTPServer((LOOPBACK, 0), names["Receiver"]) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        mine = {"name": "mine", "channel": "webhook", "notification_types": ["task_completed", "task_failed"]}
-        mine["webhook_url"] = f"http://{LOOPBACK}:{server.server_port}/"
-        api.post("notifications/configs", json=mine).raise_for_status()
-        api.post("tasks/1/execute", json={"parameters": {"min_recall": 0.9999}}).raise_for_status()
-        wait_for(lambda: bool(told), "the notification")
+        reader.instead[":9000"] = f":{server.server_port}"
+        made, tried = answers(reader.type(of_the_guide("notifications/configs")))
+        assert (made["name"], "on its way" in tried["message"]) == ("mine", True)
+        (started,) = answers(reader.type(of_the_guide("min_recall")))
+        assert started["attempt"] == 6
+        wait_for(lambda: len(told) > 1, "the notification")
         server.shutdown()
-    (kind, task_id, error) = told[0]
+    assert told[0] == ("notification.requested", None, None)
+    (kind, task_id, error) = told[1]
     assert (kind, task_id, error["dag_id"], error["task_id"]) == (
         "task.failed",
         1,
@@ -267,38 +313,50 @@ def it_can_fail_the_chain_and_that_is_told(api: httpx.Client) -> None:
     assert [run["status"] for run in standing["workflow_runs"]] == ["success", "success", "failed", "skipped"]
 
 
+@pytest.mark.timeout(1800)  # seven chains from end to end, and two starts
 def test_up_keeps_its_home_between_two_starts_and_takes_a_dag_of_ones_own(
     start: Callable[..., Command], folder: Path
 ) -> None:
-    home = folder / "home"
-    arguments = ("up", "--home", str(home), "--port", "0")
+    home = folder / ".svops"
+    (folder / ".venv").symlink_to(sys.prefix, target_is_directory=True)
+    arguments = ("up", "--home", str(home), "--port")
 
-    first = start(*arguments)
+    first = start(*arguments, "0")
     first.wait_for("Ctrl-C stops everything")
-    password = re.search(r"admin with password (\S+)", first.said)
-    assert password is not None
+    said = re.search(r"admin with password (\S+)", first.said)
+    assert said is not None
+    password, port = said[1], address_of(first).rpartition(":")[2]
     assert "The task has completed: accuracy" in first.said
     assert f"Report: {home}/output/task_1/1/report.html" in first.said
     assert stat.S_IMODE((home / "secrets.json").stat().st_mode) == 0o600
-    second = start(*arguments)
+    second = start(*arguments, "0")
     assert second.wait_for_end() == 1
     assert f"A stack is running in {home}" in second.errors.read_text()
-    first.popen.send_signal(signal.SIGINT)
-    assert first.wait_for_end() == 0
-    assert not processes_of(home)
-    holders = [
-        path for path in home.rglob("*") if path.is_file() and password[1].encode() in path.read_bytes()
-    ]
-    assert holders == []
 
-    again = start(*arguments, **with_a_dag_of_ones_own(home))
-    again.wait_for("Ctrl-C stops everything")
-    assert "password" not in again.said
-    assert (home / "output" / "task_1" / "2" / "report.html").exists()
-    with signed_in(again, password[1]) as api:
-        the_own_dag_has_measured(api)
-        a_shell_reaches_the_stack(home)
-        it_can_fail_the_chain_and_that_is_told(api)
+    instead = {":8080": f":{port}", "choose-one": password}
+    with terminal(folder, instead) as guides:
+        with (
+            signed_in(first, password) as api,
+            terminal(folder, instead, SVOPS_ADMIN_PASSWORD=password) as readmes,
+        ):
+            the_readme_is_right(readmes, api)
+            the_guide_asks(guides, home, api)
+        first.popen.send_signal(signal.SIGINT)
+        assert first.wait_for_end() == 0
+        assert not processes_of(home)
+        holders = [
+            path for path in home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()
+        ]
+        assert holders == []
+
+        again = start(*arguments, port, **with_a_dag_of_ones_own(home))
+        again.wait_for("Ctrl-C stops everything")
+        assert "password" not in again.said
+        assert (home / "output" / "task_1" / "4" / "report.html").exists()
+        with signed_in(again, password) as api:
+            the_own_dag_has_measured(api)
+            the_terminal_goes_on(guides, home)
+            it_can_fail_the_chain_and_that_is_told(guides, api)
     scheduler = next(one for one in processes_of(home) if "scheduler" in one.cmdline())
     scheduler.kill()
     assert again.wait_for_end() == 1

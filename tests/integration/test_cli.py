@@ -312,3 +312,15 @@ class TestCommand:
             [svops, "task", "list"], env=environment, capture_output=True, text=True, check=False
         )
         assert (shown.returncode, "0 tasks" in shown.stdout) == (0, True), shown.stderr
+
+    def test_a_shell_can_keep_the_id_of_what_is_made(self, svops_database: str, dataset_folder: Path) -> None:
+        """It is all that the standard output gets, whatever Airflow says on its way."""
+        svops = Path(sys.executable).with_name("svops")
+        made = subprocess.run(
+            [svops, "dataset", "create", "d", dataset_folder, "--type", "Vector"],
+            env={**os.environ, "AIRFLOW_CONN_SVOPS_DB": connection(svops_database)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.stdout.strip().isdigit(), made.stdout + made.stderr

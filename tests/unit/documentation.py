@@ -6,7 +6,8 @@ A comment on the line before a block says one of::
     <!-- checked by tests/unit/test_one.py::test_this -->
     <!-- not run: the reason -->
 
-*Checked* is a block that is not executed, but held against what it speaks of.
+*Run* is a block that the test executes as it stands, but for ports, folders and passwords. *Checked* is one
+that is not executed, but held against what it speaks of. CONTRIBUTING.md says more.
 """
 
 from __future__ import annotations

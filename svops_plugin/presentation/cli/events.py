@@ -39,7 +39,9 @@ class Id(click.ParamType):  # type: ignore[type-arg]  # generic in recent versio
 @click.command()
 @click.option("--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option(
-    "--since", type=click.IntRange(0), help="Begin after this event; by default with what happens now."
+    "--since",
+    type=click.IntRange(0),
+    help="Begin after this event; by default at the beginning, with --follow at what happens now.",
 )
 @click.option("--user", "user_id", type=Id(), help="Only events of this user's things, by their id.")
 @click.option("--workflow", "workflow_id", type=Id("wf_"), help="Only events of this workflow.")

@@ -18,5 +18,11 @@ def create(directory: Path) -> None:
     """Write a sample set of each data type, made from handwritten digits, into DIRECTORY."""
     from svops_plugin.pipelines.samples import create as write
 
-    for sample in write(directory):
+    try:
+        made = write(directory)
+    except OSError as error:
+        raise click.ClickException(
+            f"{error.filename or directory} cannot be written: {error.strerror}."
+        ) from error
+    for sample in made:
         click.echo(f"{sample.data_type}: {sample.path}")

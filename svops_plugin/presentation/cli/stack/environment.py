@@ -25,7 +25,15 @@ SOCKET_PATH_LIMIT = 103  # bytes: sun_path of macOS less its final zero, the sho
 
 # What would lead to other databases (PG… is libpq's), and what the processes need not know.
 FOREIGN = ("PG", "AIRFLOW__DATABASE__", PASSWORD_VARIABLE)
-LEADING = ("AIRFLOW", "NO_PROXY")
+LEADING = ("AIRFLOW", "GUNICORN_CMD_ARGS", "NO_PROXY")  # the doctor looks at gunicorn's on 2.11
+
+# For any shell of POSIX, and zsh.
+FORGET = """\
+for svops_setting in $(env | sed -n 's/^\\(AIRFLOW__SVOPS__[A-Za-z0-9_]*\\)=.*/\\1/p'); do
+    unset "$svops_setting"
+done
+unset svops_setting
+"""
 
 
 @dataclass(frozen=True)
@@ -161,10 +169,13 @@ def environment(home: Home, host: str, port: int) -> dict[str, str]:
 
 
 def keep_for_shells(home: Home, variables: Mapping[str, str]) -> None:
-    """Write what leads Airflow's commands and SVOps' to this stack, for a shell to read; it holds keys."""
+    """Write what leads Airflow's commands and SVOps' to this stack, for a shell to read; it holds keys.
+
+    What such a shell has of SVOps' settings goes first: it may have read the file of an earlier start.
+    """
     leading = {name: value for name, value in variables.items() if name.upper().startswith(LEADING)}
     lines = (f"export {name}={shlex.quote(value)}\n" for name, value in sorted(leading.items()))
-    _write_for_the_owner(home.path / "environment", "".join(lines))
+    _write_for_the_owner(home.path / "environment", "".join([FORGET, *lines]))
 
 
 def base_url(host: str, port: int) -> str:
