@@ -121,7 +121,7 @@ def test_it_begins_on_a_busy_machine_in_the_end(report: Any, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "plan", "judged"),
+    ("name", "size", "plan", "expected"),
     [
         ("newest", 1_000_000, "Index Scan using ix_a on svops_task", (0, True)),
         ("newest", 1_000_000, "Parallel Seq Scan on svops_task; Seq Scan on svops_dataset", (1, False)),
@@ -130,13 +130,13 @@ def test_it_begins_on_a_busy_machine_in_the_end(report: Any, monkeypatch: pytest
     ],
 )
 def test_lists_of_a_million_have_their_plans(
-    task_list: Any, name: str, size: int, plan: str, judged: tuple[int, bool | None]
+    task_list: Any, name: str, size: int, plan: str, expected: tuple[int, bool | None]
 ) -> None:
     cost = {"found": 1, "rows_p95_ms": 1, "total_p95_ms": 0, "plan": plan, "total_plan": ""}
     found = task_list.figures([(1_000, name, {**cost, "plan": "Seq Scan on svops_task"}), (size, name, cost)])
     (noted,) = (figure for figure in found if figure.note)
     assert noted.what == f"{name}: sequential scans of svops_task among {size:,}"
-    assert ((noted.value, noted.met), noted.note) == (judged, f"rows by {plan}")
+    assert ((noted.value, noted.met), noted.note) == (expected, f"rows by {plan}")
 
 
 def test_what_was_missed_and_what_did_not_finish_is_said_first(report: Any, outcomes: list[Any]) -> None:
@@ -158,4 +158,4 @@ def test_a_quick_run_is_one_that_the_lists_take(report: Any, task_list: Any) -> 
 def test_every_benchmark_is_a_part_or_says_that_it_needs_the_other_airflow(report: Any) -> None:
     named = {part.script for part in report.PARTS}
     there = {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
-    assert there - named == {"figures", "listeners", "report", "websocket_threads"}
+    assert there - named == {"connections", "figures", "listeners", "report", "websocket_threads"}
