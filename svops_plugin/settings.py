@@ -30,8 +30,8 @@ class Settings:
     :param max_active_executions: how many chains run at once; the rest queue in Airflow
     :param execution_timeout: how long a chain may take before it is ended as failed; in seconds in the file
     :param event_retention_days: how long events can be replayed and deliveries be looked at; for ever if 0
-    :param execution_retention_days: how long executions and runs are kept, with their metrics and files, except
-        a task's newest; for ever if 0
+    :param execution_retention_days: how long executions and runs are kept, with their metrics and files, but
+        for a task's newest execution, which stays; for ever if 0
     :param idempotency_retention_days: how long a request is known by its ``Idempotency-Key``; for ever if 0
     :param allow_registration: whether people may make themselves an account with the role User
     :param writes_per_minute: how often a user may write through REST, counted by each server process

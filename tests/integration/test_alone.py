@@ -138,7 +138,7 @@ class TestRegistering:
     def test_one_that_cannot_run_now(self, desk: Desk, hindrance: Hindrance) -> None:
         desk.airflow.hindrances["prepare"] = hindrance
         workflow = desk.workflows.create(OPERATOR, self.VALUES)
-        with pytest.raises(InvalidInput, match=rf"^DAG prepare {hindrance.value}"):
+        with pytest.raises(InvalidInput, match=f"^DAG prepare {hindrance.value}"):
             desk.workflows.run(OPERATOR, workflow.id, {})
         assert desk.airflow.runs == {}
 

@@ -129,7 +129,7 @@ def test_of_two_uses_at_once_exactly_one_wins_and_the_family_ends(auth: AuthServ
 
 ENDS: dict[str, Callable[[AuthService, str], object]] = {
     "everywhere": lambda auth, _: auth.logout(ANN, "12", None),
-    "by a second use": lambda auth, spent: refused(auth, spent),
+    "by a second use": refused,
 }
 
 
@@ -140,7 +140,7 @@ def test_a_login_that_ends_while_its_token_is_spent(
     """Who ends it waits for the token's row, and has not seen the new token when it began to."""
     spent = auth.login("ann", "secret").refresh_token
     present = auth.refresh(spent).refresh_token
-    ending = Thread(target=lambda: ENDS[end](auth, spent))
+    ending = Thread(target=ENDS[end], args=(auth, spent))
 
     def meanwhile(_: Json) -> Account:
         ending.start()
@@ -156,7 +156,9 @@ def test_a_login_that_ends_while_its_token_is_spent(
 
 def waits_for_a_lock(engine: Engine) -> bool:
     with engine.connect() as connection:
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        waiting = (
+            "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
         return connection.scalar(text(waiting)) is not None
 
 

@@ -178,7 +178,7 @@ async def _swallow(_: Frame) -> None:
 
 
 class BeatsBetween:
-    """A writer that lets a heartbeat come between the first frame of an event and the next, as a thread may."""
+    """A writer that lets a heartbeat come between two clients' frames of an event, as a thread may."""
 
     def __init__(self, fanout: Fanout[str]) -> None:
         self._fanout = fanout

@@ -68,7 +68,7 @@ class SqlUsers:
         self._revoke(tables.refresh_token.c.user_id == user_id)
 
     def _revoke(self, whose: ColumnElement[bool]) -> None:
-        """End tokens until none is left: one that is being spent has a successor that is not seen at first."""
+        """End tokens until none is left: one that is being spent has a successor not seen at first."""
         c = tables.refresh_token.c
         ending = update(tables.refresh_token).where(whose, c.revoked_at.is_(None)).values(revoked_at=utcnow())
         while self.session.execute(ending).rowcount:  # type: ignore[attr-defined]  # a cursor result
