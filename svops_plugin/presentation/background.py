@@ -12,6 +12,7 @@ from svops_plugin.application.events import system_event
 from svops_plugin.application.ports import Transactions
 from svops_plugin.bootstrap import Services
 from svops_plugin.domain.entities import utcnow
+from svops_plugin.domain.errors import SVOpsError
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +24,26 @@ Job = Callable[[threading.Event], None]
 def jobs(own: Services) -> Mapping[str, Job]:
     """Return what runs in each server process; a job looks at the event it is given."""
     return {
-        "monitor": own.monitor.run,
-        "dispatcher": own.dispatcher.run,
-        "retention": own.retention.run,
-        "meter": own.meter.run,
-        "hub": own.hub.run,
+        "monitor": _made(lambda: own.monitor.run),
+        "dispatcher": _made(lambda: own.dispatcher.run),
+        "retention": _made(lambda: own.retention.run),
+        "meter": _made(lambda: own.meter.run),
+        "hub": _made(lambda: own.hub.run),
         "roles": own.sync_roles,
     }
+
+
+def _made(make: Callable[[], Job]) -> Job:
+    """Return a job, or in place of one that a setting keeps from being made, what fails for that reason."""
+    try:
+        return make()
+    except SVOpsError as problem:
+        refusal = problem
+
+    def refused(_stop: threading.Event) -> None:
+        raise refusal
+
+    return refused
 
 
 class JobStatus(str, Enum):

@@ -8,10 +8,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from svops_plugin.application.event_ports import Topic
+from svops_plugin.bootstrap import Services
 from svops_plugin.domain.entities import Event
 from svops_plugin.domain.errors import ConfigurationProblem
 from svops_plugin.infrastructure.database.engine import make_engine
-from svops_plugin.presentation.background import Background, JobStatus
+from svops_plugin.presentation.background import Background, JobStatus, jobs
+from svops_plugin.settings import load
 from tests.conftest import PostgreSQL
 from tests.integration.desk import Desk
 from tests.integration.receivers import Office, Receiver, receiver
@@ -63,6 +66,27 @@ def test_it_is_told_once_to_who_wants_to_know(
     assert event.data["message"].endswith(f"whose log has more: {why}")
     assert (office.standing("hook"), office.standing("other")) == ([("system.error", "delivered", 1)], [])
     assert [hit.json["data"] for hit in receiver.hits] == [event.data]
+
+
+@pytest.mark.usefixtures("svops_database")
+def test_a_setting_that_a_job_cannot_take_ends_that_job_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__SVOPS__NOTIFICATION_PRIVATE_TARGETS", "somewhere")
+    own = Services(load())
+    without_airflow = {name: job for name, job in jobs(own).items() if name != "roles"}
+    background = Background(without_airflow, own.transactions)
+    try:
+        threads = {thread.job_name: thread for thread in background.threads}
+        threads["dispatcher"].join()
+        found = {name: thread.status for name, thread in threads.items()}
+        assert found.pop("dispatcher") is JobStatus.FAILED
+        assert JobStatus.FAILED not in found.values()
+        with own.transactions() as uow:
+            (event,) = uow.events.between(0, uow.events.newest(), 10, Topic())
+    finally:
+        background.stop()
+        own.engine.dispose()
+    assert (event.type, event.data["component"]) == ("system.error", "dispatcher")
+    assert "notification_private_targets: 'somewhere'" in event.data["message"]
 
 
 def test_while_the_database_is_down_the_log_alone_has_it(

@@ -82,9 +82,9 @@ def _background(leases: Mapping[str, Lease] | None) -> list[Json]:
 
 def _knows_reader() -> bool:
     """Tell whether somebody asks who may read what happens; who shows nothing good is answered as nobody."""
-    if services().accounts.token_of(request) is None:
-        return False
     try:
+        if services().accounts.token_of(request) is None:
+            return False
         identify()
     except SVOpsError:
         return False
