@@ -92,8 +92,9 @@ def test_from_signing_in_to_the_report(stack: Stack, visit: Visit, people: dict[
         states = list(dict.fromkeys(one.split()[0] for one in shown))
         assert states[-2:] == ["running", "success"], shown
         assert shown[-1] == "success 100%"
-    # Each grows, but on a busy machine the short ones may have ended before they are painted again.
-    assert any(len({one for one in shown if one.startswith("running")}) > 1 for shown in segments), segments
+    growing = [shown for shown in segments if len({one for one in shown if one.startswith("running")}) > 1]
+    # On a busy machine one, of a step of two seconds, may have been full before it was painted again.
+    assert len(growing) >= len(CHAIN) - 1, segments
 
     expect(desk.locator(".sv-state").first).to_have_text("Completed")
     expect(desk.get_by_text("as people do it")).to_be_visible()
