@@ -34,6 +34,7 @@ BY_HAND = "airflow"  # who has triggered a run by hand, as far as this Airflow t
 NEVER_RAN = "upstream_failed"  # the state of the tasks that a stop kept from running
 # That of the lock's day shows tokens that it means to leave out, and believes that a refused DELETE deletes.
 OLD_SCHEMATHESIS = True
+OTEL_TIMER = ("gauge", 1)  # how a timer is told, and how many of its units are a second
 MARKS = 5  # how often a run is marked failed by hand, at the most, until it has (ADR 10)
 DAG_RUN_TYPES: dict[str, Any] = {"conf": PickleType}  # of columns, where SQL alone does not tell
 COPIED_RUN = {"execution_date": "clock_timestamp()"}  # what a copy of a DAG run has beside the rest

@@ -27,6 +27,7 @@ A_RUN_NOW = {"logical_date": None}  # what a request for a new DAG run has to sa
 BY_HAND = "admin"  # who has triggered a run by hand, as far as this Airflow tells
 NEVER_RAN = "skipped"  # the state of the tasks that a stop kept from running
 OLD_SCHEMATHESIS = False
+OTEL_TIMER = ("exponential_histogram", 1000)  # how a timer is told, and how many of its units are a second
 MARKS = 1  # how often a run is marked failed by hand, at the most, until it has failed
 DAG_RUN_TYPES: dict[str, Any] = {}  # nothing that the driver does not read of itself
 COPIED_RUN = {"run_after": "run_after"}  # what a copy of a DAG run has beside the rest
