@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy.engine import Engine
@@ -17,7 +18,7 @@ from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.application.notification_ports import Cipher
 from svops_plugin.application.ports import Query, Transactions
 from svops_plugin.domain.errors import ConfigurationProblem
-from svops_plugin.infrastructure.airflow import condition
+from svops_plugin.infrastructure.airflow import condition, from_a_task
 from svops_plugin.infrastructure.database import migrations
 from svops_plugin.infrastructure.database.unit_of_work import raise_refusal
 from svops_plugin.infrastructure.object_storage import is_url, location
@@ -42,7 +43,6 @@ class Checks:
 
     def at_the_command_line(self) -> Mapping[str, Check]:
         """Return the checks for a machine that reaches Airflow's metadata database."""
-        dag_ids = (CONTROLLER, *self.settings.chain, DAG_ID)
         return {
             "plugin": condition.plugin,
             "database": self.database,
@@ -53,15 +53,16 @@ class Checks:
             "scheduler": lambda: condition.alive("scheduler"),
             "dag-processor": lambda: condition.alive("dag-processor"),
             "triggerer": lambda: condition.alive("triggerer"),
-            "DAGs": lambda: condition.dags(dag_ids),
+            "DAGs": lambda: condition.dags(self._dag_ids),
             "server": condition.server,
             "permissions": self.permissions,
         }
 
-    def on_a_worker(self, keys: Mapping[str, str]) -> Mapping[str, Check]:
+    def on_a_worker(self, keys: Mapping[str, str], task_instance: Any) -> Mapping[str, Check]:
         """Return the checks for a task's process.
 
         :param keys: digests of the keys where the doctor was asked; see ``condition.key_digests``
+        :param task_instance: of the task
         """
         return {
             "plugin": condition.plugin,
@@ -70,7 +71,16 @@ class Checks:
             "data roots": self.data_roots,
             "output roots": self.output_roots,
             "keys": lambda: condition.keys(keys),
+            "scheduler": lambda: from_a_task.alive("scheduler"),
+            "dag-processor": lambda: from_a_task.alive("dag-processor"),
+            "triggerer": lambda: from_a_task.alive("triggerer"),
+            "DAGs": lambda: from_a_task.dags(task_instance, self._dag_ids),
+            "server": from_a_task.server,
         }
+
+    @property
+    def _dag_ids(self) -> Sequence[str]:
+        return CONTROLLER, *self.settings.chain, DAG_ID
 
     def database(self) -> str:
         """Check that SVOps' database is set and answers.

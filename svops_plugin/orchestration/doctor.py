@@ -15,7 +15,8 @@ from svops_plugin.bootstrap import services
 log = logging.getLogger(__name__)
 
 DOCUMENTATION = """
-Looks whether the worker that it runs on has all that SVOps needs; what it lacks is in the log of its task.
+Looks whether the worker that it runs on, and Airflow as far as a worker sees it, have all that SVOps needs;
+what is lacking is in the log of its task.
 `svops doctor --worker` triggers it, and compares the worker's keys with those of the machine it is run on.
 """
 
@@ -24,7 +25,7 @@ def doctor_dag() -> DAG:
     """Build the DAG."""
     with DAG(
         DAG_ID,
-        description="Looks whether a worker has all that SVOps needs",
+        description="Looks whether a worker, and Airflow as it sees it, have all that SVOps needs",
         doc_md=DOCUMENTATION,
         schedule=None,
         start_date=datetime(2024, 1, 1, tzinfo=timezone.utc),
@@ -43,7 +44,8 @@ def examine_worker(**context: Any) -> list[str]:
 
     :raises AirflowFailException: if one fails, with all that do
     """
-    findings = examine(services().checks.on_a_worker(context["params"].get("keys") or {}))
+    checks = services().checks.on_a_worker(context["params"].get("keys") or {}, context["ti"])
+    findings = examine(checks)
     for finding in findings:
         log.info("%s", finding)
     if failed := [f"{finding.check}: {finding.message}" for finding in findings if not finding.ok]:

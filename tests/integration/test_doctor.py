@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,9 @@ from svops_plugin.infrastructure.database import migrations
 from svops_plugin.orchestration.doctor import examine_worker
 from svops_plugin.presentation.cli import main
 from tests.conftest import PostgreSQL, connection
+from tests.integration.live import Serve, serve, serving
 
+__all__ = ["serve"]
 JOBS = ("SchedulerJob", "TriggererJob", "DagProcessorJob")
 Break = Callable[[str, str], None]
 
@@ -220,12 +225,16 @@ class TestAtTheCommandLine:
 @pytest.mark.usefixtures("deployment")
 class TestOnAWorker:
     def worker(self, keys: dict[str, str]) -> dict[str, Finding]:
-        return {finding.check: finding for finding in examine(services().checks.on_a_worker(keys))}
+        """Return what is found without a task; the DAGs take one."""
+        checks = dict(services().checks.on_a_worker(keys, None))
+        del checks["DAGs"]
+        return {finding.check: finding for finding in examine(checks)}
 
     def test_nothing_is_wrong(self) -> None:
         findings = self.worker(key_digests())
         assert all(finding.ok for finding in findings.values())
         assert "are the same" in findings["keys"].message
+        assert "not looked at, for http" in findings["server"].message
         assert "not compared" in self.worker({})["keys"].message
 
     def test_keys_that_differ(self) -> None:
@@ -235,23 +244,34 @@ class TestOnAWorker:
         assert name in finding.message
 
     def test_the_task_fails_with_what_is_wrong(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        context = {"params": {"keys": key_digests()}}
-        assert len(examine_worker(**context)) == 6
+        context = {"params": {"keys": key_digests()}, "ti": None}
         monkeypatch.setenv("AIRFLOW__SVOPS__OUTPUT_ROOTS", "/nowhere")
         services.cache_clear()
         with pytest.raises(AirflowFailException, match=r"output roots: .*/nowhere: No such file"):
             examine_worker(**context)
 
     def test_as_a_task_of_airflow(self) -> None:
-        """The DAG runs as Airflow's own command for trying one out runs it."""
-        conf = json.dumps({"keys": key_digests()})
-        command = [sys.executable, "-m", "airflow", "dags", "test", DAG_ID, "--conf", conf]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        said = done.stdout + done.stderr
-        assert done.returncode == 0, said
-        for check in ("database", "schema", "data roots", "output roots", "keys"):
+        said = said_by_a_task()
+        for check in services().checks.on_a_worker({}, None):
             assert f"ok      {check}: " in said
         assert "FAILED" not in said
+
+    def test_a_task_sees_dags_that_cannot_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from airflow.models.dag import DagModel
+
+        def pause(value: bool) -> None:
+            with metadata_session() as session:
+                session.query(DagModel).filter_by(dag_id=CONTROLLER).update({"is_paused": value})
+
+        monkeypatch.setenv("AIRFLOW__SVOPS__CHAIN", "data_processing_pipeline,unheard_of")
+        pause(True)
+        try:
+            said = said_by_a_task()
+        finally:
+            pause(False)
+        assert f"FAILED  DAGs: DAG {CONTROLLER} is paused" in said
+        assert "DAG unheard_of is missing" in said
+        assert "DAG data_processing_pipeline" not in said
 
     def test_no_worker_takes_it_up(self) -> None:
         finding = found("--worker", "--patience", "1")["worker"]
@@ -279,6 +299,83 @@ class TestOnAWorker:
             secret = os.environ[f"AIRFLOW__{section.upper()}__{key.upper()}"]
             assert len(digest) == 12
             assert digest not in secret
+
+
+def said_by_a_task() -> str:
+    """Return what the DAG says, run as Airflow's own command for trying one out runs it."""
+    conf = json.dumps({"keys": key_digests()})
+    command = [sys.executable, "-m", "airflow", "dags", "test", DAG_ID, "--conf", conf]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = done.stdout + done.stderr
+    assert (done.returncode == 0) is ("FAILED" not in said), said
+    return said
+
+
+class Refused:
+    """A task instance whose supervisor passes on what the server refuses with."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+
+    def get_dag(self, dag_id: str) -> Any:
+        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+        from airflow.sdk.execution_time.comms import ErrorResponse
+
+        detail = {"status_code": self._status, "message": dag_id}
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+
+
+@pytest.mark.only_on("airflow3", "Server")
+@pytest.mark.parametrize(("status", "words"), [(404, "DAG svops_doctor is missing"), (500, "check itself")])
+def test_a_supervisor_passes_on_a_refusal(status: int, words: str) -> None:
+    checks = services().checks.on_a_worker({}, Refused(status))
+    (finding,) = examine({"DAGs": checks["DAGs"]})
+    assert not finding.ok
+    assert words in finding.message
+
+
+@pytest.mark.usefixtures("deployment")
+class TestWhatAServerTellsATask:
+    def told(self, port: int, check: str, monkeypatch: pytest.MonkeyPatch) -> Finding:
+        for section in ("API", "WEBSERVER"):
+            monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", f"http://127.0.0.1:{port}")
+        return examine({check: services().checks.on_a_worker({}, None)[check]})[0]
+
+    def test_svops(
+        self, serve: Serve, deployment: str, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with serve() as port:
+            good = self.told(port, "server", monkeypatch)
+            postgresql.close(deployment)
+            bad = self.told(port, "server", monkeypatch)
+        assert (good.ok, bad.ok) == (True, False)
+        assert "is healthy at 127.0.0.1" in good.message
+        assert "does not answer" in bad.message
+
+    @pytest.mark.only_on("airflow3", "Server")
+    def test_processes(
+        self, api_server: Any, jobs: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        names = ("scheduler", "triggerer", "dag-processor")
+        with serving(api_server) as port:
+            assert all(self.told(port, name, monkeypatch).message == "alive" for name in names)
+            jobs(SchedulerJob=600)
+            found = [self.told(port, name, monkeypatch) for name in names]
+        assert not any(finding.ok for finding in found)
+        assert "the last sign of one is of 20" in found[0].message
+        assert "none ever ran" in found[1].message
+
+    def test_a_server_that_is_not_airflows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever).start()
+            found = {
+                name: self.told(server.server_port, name, monkeypatch) for name in ("server", "scheduler")
+            }
+            server.shutdown()
+        assert "install svops-plugin where the server is" in found["server"].message
+        assert found["scheduler"].ok
+        assert host().HAS_API_SERVER is ("not looked at" in found["scheduler"].message)
 
 
 def test_a_plugin_that_cannot_be_loaded(tmp_path: Path, airflow_metadata: None) -> None:  # noqa: ARG001

@@ -43,6 +43,7 @@ __all__ = [
     "DagRuns",
     "allowed_origins",
     "attach",
+    "base_url",
     "child_state",
     "child_state_in_task",
     "forget_users",
@@ -115,7 +116,7 @@ class DagRuns(MetadataReader):
         with metadata_session() as session:
             base = session.scalar(select(column).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
         shown = {"dag_run_id": run_id, **({"base_date": base.isoformat()} if base else {})}
-        return f"{_base_url()}/dags/{dag_id}/grid?{urlencode(shown)}"
+        return f"{base_url()}/dags/{dag_id}/grid?{urlencode(shown)}"
 
     def _log_url(self, page: str, task_id: str, try_number: int) -> str:  # noqa: ARG002
         return f"{page}&{urlencode({'task_id': task_id, 'tab': 'logs'})}"
@@ -351,7 +352,7 @@ def server_advice() -> str | None:
 
 def pages_url() -> str:
     """Return the address below which this Airflow serves Flask's pages; a path where it knows none."""
-    return _base_url()
+    return base_url()
 
 
 def login_url(back: str) -> str:
@@ -359,7 +360,8 @@ def login_url(back: str) -> str:
     return str(_auth_manager().get_url_login(next_url=back))
 
 
-def _base_url() -> str:
+def base_url() -> str:
+    """Return the address of the webserver; empty where none is set."""
     return str(conf.get("webserver", "base_url", fallback="") or "").rstrip("/")
 
 

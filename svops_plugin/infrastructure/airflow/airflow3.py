@@ -39,6 +39,7 @@ __all__ = [
     "DagRuns",
     "allowed_origins",
     "attach",
+    "base_url",
     "child_state",
     "child_state_in_task",
     "forget_users",
@@ -89,7 +90,7 @@ class DagRuns(MetadataReader):
 
     def run_url(self, dag_id: str, run_id: str) -> str:
         """Return the address of a DAG run's page in Airflow."""
-        return f"{_base_url()}/dags/{dag_id}/runs/{quote(run_id)}"
+        return f"{base_url()}/dags/{dag_id}/runs/{quote(run_id)}"
 
     def _log_url(self, page: str, task_id: str, try_number: int) -> str:
         tried = f"?try_number={try_number}" if try_number else ""
@@ -277,7 +278,7 @@ def server_advice() -> str | None:
 
 def pages_url() -> str:
     """Return the address below which this Airflow serves Flask's pages; a path where it knows none."""
-    return _base_url() + "/pluginsv2"
+    return base_url() + "/pluginsv2"
 
 
 def login_url(back: str) -> str:
@@ -285,7 +286,8 @@ def login_url(back: str) -> str:
     return str(_auth_manager().get_url_login(next_url=back))
 
 
-def _base_url() -> str:
+def base_url() -> str:
+    """Return the address of the API server; empty where none is set."""
     return str(conf.get("api", "base_url", fallback="") or "").rstrip("/")
 
 

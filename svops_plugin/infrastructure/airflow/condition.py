@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from airflow.providers.common.compat.sdk import conf
 from sqlalchemy import select
@@ -29,13 +30,14 @@ def alive(process: str) -> str:
     with metadata_session() as session:
         job = most_recent_job(JOBS[process], session=session)
         if job is None or not job.is_alive():
-            seen = (
-                f"the last sign of one is of {job.latest_heartbeat:%Y-%m-%d %H:%M:%S}"
-                if job
-                else "none ever ran"
-            )
-            raise ConfigurationProblem(f"no {process} is alive ({seen}); start: airflow {process}")
+            raise ConfigurationProblem(gone(process, job.latest_heartbeat if job else None))
         return f"alive on {job.hostname}"
+
+
+def gone(process: str, seen: datetime | None) -> str:
+    """Return what to do about a process that was last seen then, or never."""
+    sign = f"the last sign of one is of {seen:%Y-%m-%d %H:%M:%S}" if seen else "none ever ran"
+    return f"no {process} is alive ({sign}); start: airflow {process}"
 
 
 def dags(dag_ids: Iterable[str]) -> str:
