@@ -112,7 +112,7 @@ def test_the_image_is_the_airflow_of_the_lock(host: str) -> None:
 @HOSTS
 def test_who_runs_for_long_tells_how_it_is(host: str) -> None:
     services = compose.services(new_secrets(), host)
-    assert {name for name, service in services.items() if "healthcheck" not in service} == {"init", "gateway"}
+    assert {name for name, service in services.items() if "healthcheck" not in service} == {"init"}
 
 
 def test_nothing_in_the_image_is_run_as_root() -> None:
