@@ -56,6 +56,12 @@ def free_ports(number: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in found]
 
 
+def inherited() -> dict[str, str]:
+    """Return what a process has of this one's environment, and what lets it find its neighbours."""
+    kept = {name: value for name, value in os.environ.items() if name in KEPT}
+    return {**kept, "PYTHONUNBUFFERED": "1", "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
+
+
 def named(host: str) -> list[str]:
     """Return what goes before a command that is to find this name for its host, as it does in a container."""
     alone = ["unshare", "--uts"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--uts"]
@@ -137,6 +143,14 @@ class Deployment:
         self._variables[name] = variables
         self._launch(name, [*named(name), sys.executable, "-m", "airflow", *command], variables)
 
+    def run(self, service: str, program: str, *arguments: str) -> str:
+        """Run a command with the environment of a service, to its end, and return what it says."""
+        variables = {**inherited(), **self.environment(service), **self._image()}
+        command = [Path(sys.executable).with_name(program), *arguments]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def kill(self, name: str) -> None:
         """Kill a process and all that it has started, without a word of warning."""
         members = reaper.members_of([self._running.pop(name).leader])
@@ -146,11 +160,12 @@ class Deployment:
         psutil.wait_procs(members, timeout=PATIENCE)
 
     def is_healthy(self, service: str, number: int = 0) -> bool:
-        """Tell what the file's health check says of a service of Airflow's."""
+        """Tell what the file's health check says of a service of Airflow's, or of the gateway."""
         name = f"{service}-{number}" if number else service
         kind, *test = self.services[service]["healthcheck"]["test"]
-        variables = self._variables[name]
-        for inside, outside in (("8080", variables.get(SERVER_PORTS[0], "")), ("8974", variables[HEALTH])):
+        variables = self._variables.get(name, {})
+        pages, scheduler = variables.get(SERVER_PORTS[0], self.ports["gateway"]), variables.get(HEALTH)
+        for inside, outside in ((8080, pages), (8974, scheduler)):
             test = [part.replace(f"localhost:{inside}", f"{LOOPBACK}:{outside}") for part in test]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         finished = subprocess.run(
@@ -179,12 +194,7 @@ class Deployment:
         self._start_postgres()
         self._start_redis()
         self._start_gateway()
-        assigned = [
-            f"{name}={value}" for name, value in {**self.environment("init"), **self._image()}.items()
-        ]
-        svops = Path(sys.executable).with_name(self.services["init"]["entrypoint"][0])
-        step = self.supervisor.begin("init", ["env", *assigned, svops, *self.services["init"]["command"]])
-        self.supervisor.finish(step)
+        self.run("init", *self.services["init"]["entrypoint"], *self.services["init"]["command"])
         self.start(SERVER, 1)
         for service in ("scheduler", "dag-processor", "triggerer"):
             self.start(service)
@@ -245,10 +255,8 @@ def _answers(engine: Engine) -> bool:
 def deployed(folder: Path, **variables: str) -> Iterator[Deployment]:
     """Keep all services up in a folder; nothing of them is left afterwards."""
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    inherited = {name: value for name, value in os.environ.items() if name in KEPT}
-    environment = {**inherited, "PYTHONUNBUFFERED": "1", "NO_PROXY": LOOPBACK, "no_proxy": LOOPBACK}
     try:
-        with Supervisor(queue.SimpleQueue(), folder / "logs", environment, lock=lock) as supervisor:
+        with Supervisor(queue.SimpleQueue(), folder / "logs", inherited(), lock=lock) as supervisor:
             deployment = Deployment(folder, supervisor, variables)
             deployment.start_all()
             deployment.until(lambda: deployment.is_up(deployment.url), "the first API server")

@@ -8,9 +8,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import httpx
 import pytest
@@ -18,10 +16,9 @@ from sqlalchemy import text
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from svops_plugin.pipelines.samples import create
 from tests.distributed.native import SERVER, Deployment
+from tests.distributed.support import all_ended, ask, keep_tasks, vectors
 
-ENDED = {"completed", "failed", "cancelled"}
 LEASES = "SELECT name, holder FROM svops_lease WHERE name IN ('monitor', 'dispatcher')"
 
 log = logging.getLogger(__name__)
@@ -58,42 +55,6 @@ class Follower(threading.Thread):
         self._ended.set()
 
 
-@pytest.fixture(scope="module")
-def api(deployment: Deployment) -> Iterator[httpx.Client]:
-    """The administrator, signed in at the one address, by the password that ``svops secrets`` has made."""
-    with httpx.Client(base_url=f"{deployment.url}/svops/api/v1/", trust_env=False, timeout=60) as client:
-        body = {"username": "admin", "password": deployment.secrets["SVOPS_ADMIN_PASSWORD"]}
-        token = client.post("auth/login", json=body).raise_for_status().json()["access_token"]
-        client.headers["Authorization"] = f"Bearer {token}"
-        yield client
-
-
-def ask(api: httpx.Client, method: str, path: str, **parts: Any) -> dict[str, Any]:
-    answer = api.request(method, path, **parts)
-    assert answer.is_success, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def keep_tasks(deployment: Deployment, api: httpx.Client, number: int) -> list[int]:
-    """Keep the sample set of feature vectors, on the shared volume, and tasks for it."""
-    sample = next(one for one in create(deployment.data) if one.data_type == "Vector")
-    dataset = {
-        "name": "digits",
-        "data_type": "Vector",
-        "path": str(sample.path),
-        "gt_path": str(sample.gt_path),
-    }
-    dataset_id = ask(api, "POST", "datasets", json=dataset)["id"]
-    body = {
-        "customer": "tests",
-        "dataset_id": dataset_id,
-        "build_config": "test-config-e2e",
-        "log_out_path": str(deployment.output),
-    }
-    return [ask(api, "POST", "tasks", json={**body, "name": f"t{one}"})["id"] for one in range(number)]
-
-
 def holders(deployment: Deployment) -> dict[str, str]:
     """Return who does what one API server does for all."""
     with deployment.engine("svops").connect() as connection:
@@ -103,13 +64,6 @@ def holders(deployment: Deployment) -> dict[str, str]:
 def live_servers(api: httpx.Client) -> int:
     stats = api.get(str(api.base_url.copy_with(path="/svops/ws/stats"))).raise_for_status().json()
     return len(stats["processes"])
-
-
-def all_ended(api: httpx.Client, task_ids: list[int]) -> bool:
-    standing = api.get("tasks/standing", params={"ids": ",".join(map(str, task_ids))})
-    if not standing.is_success:
-        return False
-    return all(one["overall_status"] in ENDED for one in standing.json()["items"])
 
 
 @pytest.mark.timeout(1800)
@@ -122,7 +76,8 @@ def test_all_chains_complete_and_nobody_misses_an_event(
     deployment.start(SERVER, 2)
     deployment.until(lambda: deployment.is_up(second), "the second API server")
     deployment.until(lambda: live_servers(api) == 2, "both hubs")
-    task_ids = keep_tasks(deployment, api, number)
+    sample, names = vectors(deployment.data), [f"t{one}" for one in range(number)]
+    task_ids = keep_tasks(api, str(sample.path), str(deployment.output), names)
     token = api.headers["Authorization"]
     followers = [Follower(tried, token) for tried in ([first, second], [second], [deployment.url])]
     with ExitStack() as stack:
@@ -185,14 +140,25 @@ def test_a_killed_server_comes_back(deployment: Deployment, api: httpx.Client) -
 
 @pytest.mark.parametrize(
     ("service", "number"),
-    [(SERVER, 1), ("scheduler", 0), ("dag-processor", 0), ("triggerer", 0), ("worker", 1), ("worker", 2)],
+    [
+        ("gateway", 0),
+        (SERVER, 1),
+        ("scheduler", 0),
+        ("dag-processor", 0),
+        ("triggerer", 0),
+        ("worker", 1),
+        ("worker", 2),
+    ],
 )
 def test_the_health_checks_find_all_well(deployment: Deployment, service: str, number: int) -> None:
     deployment.until(lambda: deployment.is_healthy(service, number), f"the health of {service}")
 
 
-def test_the_health_checks_find_who_is_gone(deployment: Deployment) -> None:
+def test_the_health_checks_find_who_is_gone_and_who_is_back(deployment: Deployment) -> None:
+    gone = [("worker", 2), ("scheduler", 0)]
     deployment.kill("worker-2")
     deployment.kill("scheduler")
-    assert not deployment.is_healthy("worker", 2)
-    assert not deployment.is_healthy("scheduler")
+    assert not any(deployment.is_healthy(*one) for one in gone)
+    for one in gone:
+        deployment.start(*one)
+    deployment.until(lambda: all(deployment.is_healthy(*one) for one in gone), "the worker and the scheduler")
