@@ -166,7 +166,8 @@ class Deployment:
         variables = self._variables.get(name, {})
         pages, scheduler = variables.get(SERVER_PORTS[0], self.ports["gateway"]), variables.get(HEALTH)
         for inside, outside in ((8080, pages), (8974, scheduler)):
-            test = [part.replace(f"localhost:{inside}", f"{LOOPBACK}:{outside}") for part in test]
+            for name_here in ("localhost", LOOPBACK):
+                test = [part.replace(f"{name_here}:{inside}", f"{LOOPBACK}:{outside}") for part in test]
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         finished = subprocess.run(
             ["sh", "-c", test[0]] if kind == "CMD-SHELL" else test,

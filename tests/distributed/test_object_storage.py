@@ -12,6 +12,7 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
+from svops_plugin import __version__
 from tests.distributed.native import Deployment
 from tests.distributed.support import BUCKET, STORE, all_ended, ask, keep_tasks, vectors
 
@@ -24,6 +25,8 @@ def s3(deployment: Deployment) -> Iterator[Any]:
     host, port = server.get_host_and_port()
     extra = {"endpoint_url": f"http://{host}:{port}", "region_name": "us-east-1"}
     connection = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
+    for process in ("scheduler", "dag-processor", "triggerer"):
+        deployment.until(lambda one=process: deployment.is_healthy(one), process)  # type: ignore[misc]  # bound now
     deployment.run(
         "scheduler", "airflow", "connections", "add", "store", "--conn-json", json.dumps(connection)
     )
@@ -84,3 +87,7 @@ def test_the_doctor_and_a_worker_find_all_well(deployment: Deployment, s3: Any) 
     assert [one["message"] for one in findings if not one["ok"]] == []
     roots = {one["check"]: one["message"] for one in findings}
     assert f"{STORE}/output" in roots["output roots"]
+    logs = deployment.folder.glob("airflow/logs/dag_id=svops_doctor/**/*.log")
+    said = "".join(log.read_text() for log in logs)
+    assert f"SVOps {__version__} is healthy at" in said
+    assert "not looked at" not in said

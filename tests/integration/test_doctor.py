@@ -6,13 +6,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from datetime import timedelta
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -22,53 +17,15 @@ from sqlalchemy import delete
 from svops_plugin.application.doctor import DAG_ID, Finding, examine
 from svops_plugin.application.executions import CONTROLLER
 from svops_plugin.bootstrap import host, key_digests, services
-from svops_plugin.domain.entities import utcnow
 from svops_plugin.domain.notifications import NotificationConfig
 from svops_plugin.infrastructure.airflow.common import metadata_session
 from svops_plugin.infrastructure.database import migrations
 from svops_plugin.orchestration.doctor import examine_worker
 from svops_plugin.presentation.cli import main
 from tests.conftest import PostgreSQL, connection
-from tests.integration.live import Serve, serve, serving
+from tests.integration.deployment import JOBS, deployment, jobs
 
-__all__ = ["serve"]
-JOBS = ("SchedulerJob", "TriggererJob", "DagProcessorJob")
-Break = Callable[[str, str], None]
-
-
-@pytest.fixture
-def jobs(airflow_metadata: None) -> Iterator[Callable[..., None]]:  # noqa: ARG001
-    """Lets jobs of Airflow's have shown themselves so long ago."""
-    from airflow.jobs.job import Job
-
-    def write(**ages: float) -> None:
-        with metadata_session() as session:
-            session.execute(delete(Job))
-            for kind, age in ages.items():
-                job = Job(job_type=kind)
-                job.state, job.hostname = "running", "host"
-                job.latest_heartbeat = utcnow() - timedelta(seconds=age)
-                session.add(job)
-
-    write(**dict.fromkeys(JOBS, 0))
-    yield write
-    with metadata_session() as session:
-        session.execute(delete(Job))
-
-
-@pytest.fixture
-def deployment(
-    monkeypatch: pytest.MonkeyPatch,
-    api_server: Any,  # noqa: ARG001
-    svops_database: str,
-    jobs: Callable[..., None],  # noqa: ARG001
-) -> str:
-    """A deployment in which nothing is wrong; the name of its database."""
-    monkeypatch.setenv("AIRFLOW__WEBSERVER__WORKER_CLASS", "gthread")
-    monkeypatch.setenv("GUNICORN_CMD_ARGS", "--threads 128")
-    monkeypatch.setenv("AIRFLOW__SCHEDULER__STANDALONE_DAG_PROCESSOR", "True")
-    services().sync_roles(None)  # type: ignore[arg-type]  # a job that does not look whether to stop
-    return svops_database
+__all__ = ["deployment", "jobs"]
 
 
 def found(*options: str) -> dict[str, Finding]:
@@ -250,7 +207,8 @@ class TestOnAWorker:
         with pytest.raises(AirflowFailException, match=r"output roots: .*/nowhere: No such file"):
             examine_worker(**context)
 
-    def test_as_a_task_of_airflow(self) -> None:
+    def test_as_a_task_of_airflow(self, jobs: Callable[..., None]) -> None:
+        jobs(**dict.fromkeys(JOBS, -600))  # who knows how long it takes until the task looks
         said = said_by_a_task()
         for check in services().checks.on_a_worker({}, None):
             assert f"ok      {check}: " in said
@@ -309,73 +267,6 @@ def said_by_a_task() -> str:
     said = done.stdout + done.stderr
     assert (done.returncode == 0) is ("FAILED" not in said), said
     return said
-
-
-class Refused:
-    """A task instance whose supervisor passes on what the server refuses with."""
-
-    def __init__(self, status: int) -> None:
-        self._status = status
-
-    def get_dag(self, dag_id: str) -> Any:
-        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-        from airflow.sdk.execution_time.comms import ErrorResponse
-
-        detail = {"status_code": self._status, "message": dag_id}
-        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
-
-
-@pytest.mark.only_on("airflow3", "Server")
-@pytest.mark.parametrize(("status", "words"), [(404, "DAG svops_doctor is missing"), (500, "check itself")])
-def test_a_supervisor_passes_on_a_refusal(status: int, words: str) -> None:
-    checks = services().checks.on_a_worker({}, Refused(status))
-    (finding,) = examine({"DAGs": checks["DAGs"]})
-    assert not finding.ok
-    assert words in finding.message
-
-
-@pytest.mark.usefixtures("deployment")
-class TestWhatAServerTellsATask:
-    def told(self, port: int, check: str, monkeypatch: pytest.MonkeyPatch) -> Finding:
-        for section in ("API", "WEBSERVER"):
-            monkeypatch.setenv(f"AIRFLOW__{section}__BASE_URL", f"http://127.0.0.1:{port}")
-        return examine({check: services().checks.on_a_worker({}, None)[check]})[0]
-
-    def test_svops(
-        self, serve: Serve, deployment: str, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        with serve() as port:
-            good = self.told(port, "server", monkeypatch)
-            postgresql.close(deployment)
-            bad = self.told(port, "server", monkeypatch)
-        assert (good.ok, bad.ok) == (True, False)
-        assert "is healthy at 127.0.0.1" in good.message
-        assert "does not answer" in bad.message
-
-    @pytest.mark.only_on("airflow3", "Server")
-    def test_processes(
-        self, api_server: Any, jobs: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        names = ("scheduler", "triggerer", "dag-processor")
-        with serving(api_server) as port:
-            assert all(self.told(port, name, monkeypatch).message == "alive" for name in names)
-            jobs(SchedulerJob=600)
-            found = [self.told(port, name, monkeypatch) for name in names]
-        assert not any(finding.ok for finding in found)
-        assert "the last sign of one is of 20" in found[0].message
-        assert "none ever ran" in found[1].message
-
-    def test_a_server_that_is_not_airflows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever).start()
-            found = {
-                name: self.told(server.server_port, name, monkeypatch) for name in ("server", "scheduler")
-            }
-            server.shutdown()
-        assert "install svops-plugin where the server is" in found["server"].message
-        assert found["scheduler"].ok
-        assert host().HAS_API_SERVER is ("not looked at" in found["scheduler"].message)
 
 
 def test_a_plugin_that_cannot_be_loaded(tmp_path: Path, airflow_metadata: None) -> None:  # noqa: ARG001

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterable
 from datetime import datetime
 from http import HTTPStatus
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 AIRFLOW_HEALTH = "/api/v2/monitor/health"
 SVOPS_HEALTH = "/svops/api/v1/health"
 EXECUTION = "/execution"  # below a server's address, what workers are told to ask it at
+HEALTHY = "healthy"
 DEFAULT = "http://localhost:8080"  # where Airflow, too, looks for a server that no setting tells of
 TIMEOUT = 10.0
 
@@ -30,13 +32,19 @@ def alive(process: str) -> str:
     """
     if host_name() == "airflow2":
         return condition.alive(process)
-    answer = _ask(AIRFLOW_HEALTH, HTTPStatus.OK)
+    answer = _ask(AIRFLOW_HEALTH)
     if isinstance(answer, str):
         return answer
+    told = _json(answer)
+    if answer.status_code != HTTPStatus.OK or told is None:
+        return _unseen(answer)
+    if told["metadatabase"]["status"] != HEALTHY:
+        raise ConfigurationProblem(
+            "Airflow's metadata database does not answer its server; see that one's log."
+        )
     name = process.replace("-", "_")
-    told = answer.json()[name]
-    if told["status"] != "healthy":
-        seen = told[f"latest_{name}_heartbeat"]
+    if told[name]["status"] != HEALTHY:
+        seen = told[name][f"latest_{name}_heartbeat"]
         raise ConfigurationProblem(condition.gone(process, datetime.fromisoformat(seen) if seen else None))
     return "alive"
 
@@ -61,32 +69,55 @@ def server() -> str:
 
     :raises ConfigurationProblem: if not, with what the server says
     """
-    answer = _ask(SVOPS_HEALTH, HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.NOT_FOUND)
+    answer = _ask(SVOPS_HEALTH)
     if isinstance(answer, str):
         return answer
-    if answer.status_code == HTTPStatus.NOT_FOUND:
-        raise ConfigurationProblem(
-            f"{answer.url} is not there; install svops-plugin where the server is, and restart that."
-        )
-    told = answer.json()
-    if told["status"] != "healthy":
+    told = _json(answer) or {}
+    if told.get("status") == HEALTHY:
+        return f"SVOps {told['version']} is healthy at {answer.url.host}"
+    if "detail" in told and "version" in told:
         raise ConfigurationProblem(f"{answer.url} says: {told['detail']}")
-    return f"SVOps {told['version']} is healthy at {answer.url.host}"
+    if answer.status_code == (HTTPStatus.OK if host().HAS_API_SERVER else HTTPStatus.NOT_FOUND):
+        raise ConfigurationProblem(  # 3.3 answers what it does not know with its UI's first page
+            f"{answer.url} is not SVOps; install svops-plugin where the server is, and restart that."
+        )
+    if answer.is_server_error:
+        raise ConfigurationProblem(f"{answer.url} answers {answer.status_code}; see the server's log.")
+    return _unseen(answer)
 
 
-def _ask(path: str, *expected: HTTPStatus) -> Response | str:
-    """Return what a server answers; or, where it cannot be asked, that nothing was looked at."""
+def _ask(path: str) -> Response | str:
+    """Return what a server answers; or, where none can be asked, that nothing was looked at."""
     import httpx  # which a task that asks nothing does without
 
     url = str(conf.get("core", "execution_api_server_url", fallback="") or "").rstrip("/")
-    url = (url.removesuffix(EXECUTION) or host().base_url() or DEFAULT) + path
+    url = url.removesuffix(EXECUTION) or host().base_url()
+    url = (url if url.startswith("http") else DEFAULT + url) + path
     try:
-        answer = httpx.get(url, timeout=TIMEOUT)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return httpx.get(url, timeout=TIMEOUT, verify=_trusted())
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         return f"not looked at, for {url} cannot be asked from here: {error or type(error).__name__}"
-    if answer.status_code not in expected:
-        return f"not looked at, for {url} answers {answer.status_code}"
-    return answer
+
+
+def _trusted() -> ssl.SSLContext:
+    """Return whose certificates are believed: the system's, and what Airflow 3 has its tasks believe."""
+    context = ssl.create_default_context(cafile=conf.get("api", "ssl_ca_file", fallback="") or None)
+    if certificate := conf.get("api", "ssl_cert", fallback=""):
+        context.load_verify_locations(certificate)
+    return context
+
+
+def _json(answer: Response) -> dict[str, Any] | None:
+    """Return the object that was answered; none if it is anything else."""
+    try:
+        told = answer.json()
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _unseen(answer: Response) -> str:
+    return f"not looked at, for {answer.url} answers {answer.status_code}"
 
 
 def _hindrance(task_instance: Any, dag_id: str) -> Hindrance | None:
