@@ -17,6 +17,7 @@ DIFFERENCES = {
     "BY_HAND": "DAG runs",
     "MARKS": "DAG runs",
     "NEVER_RAN": "DAG runs",
+    "OTEL_TIMER": "Metrics by OpenTelemetry",
     "PAGES": "Addresses",
     "ROOTS": "Addresses",
     "RUN_PAGE": "DAG runs",
