@@ -69,7 +69,7 @@ class Repository(Protocol[E]):
         """Remove it with all that belongs to it."""
 
     def page(self, query: Query) -> Page[E]:
-        """Return a page of those that match the query's filters.
+        """Return a page of those that match the query's filters, to be read and not to be changed.
 
         :raises InvalidInput: for an ``order_by`` that is not a column
         """

@@ -1,7 +1,7 @@
 """The things people keep and the things that happen to them, as plain dataclasses.
 
-They compare by identity: two loads of one row within a unit of work are one object. The database gives
-them their ``id``. All times are aware and in UTC.
+They compare by identity: two loads of one row within a unit of work are one object, but for what a page has,
+which is only read. The database gives them their ``id``. All times are aware and in UTC.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -81,6 +82,37 @@ class TestPages:
             assert (len(page.items), page.total) == (1, 2)
             past = uow.datasets.page(Query(skip=100))
             assert (past.items, past.total) == ([], 3)
+
+    def test_an_item_has_all_that_the_entity_has(self, transactions: Transactions) -> None:
+        with transactions() as uow:
+            somebody = uow.users.identify("7", "somebody").id
+            dataset = uow.datasets.add(a_dataset(tags=["x"], profile={"rows": 3}, created_by_id=somebody))
+            for name in "ab":
+                uow.tasks.add(
+                    a_task(name, dataset_id=dataset.id, created_by_id=somebody, result={"score": 1})
+                )
+            uow.tasks.add(a_task("without a dataset"))
+            uow.workflows.for_dags(["some_dag"])
+        with transactions() as uow:
+            for repository in (uow.datasets, uow.tasks, uow.workflows):
+                for item in repository.page(Query()).items:  # type: ignore[attr-defined]  # each has pages
+                    assert asdict(item) == asdict(repository.get(item.id))  # type: ignore[attr-defined]
+            without, *with_it = uow.tasks.page(Query()).items
+        assert without.dataset is without.created_by is None
+        assert {(task.created_by, task.dataset.created_by) for task in with_it} == {("somebody", "somebody")}
+        assert with_it[0].dataset is with_it[1].dataset
+
+    def test_an_item_is_not_for_changing(self, transactions: Transactions) -> None:
+        add_datasets(transactions, a_dataset("kept"))
+        with transactions() as uow, pytest.raises(AttributeError):
+            uow.datasets.page(Query()).items[0].name = "changed"
+
+    def test_what_the_unit_of_work_has_changed_is_seen(self, transactions: Transactions) -> None:
+        add_datasets(transactions, a_dataset("before"))
+        with transactions() as uow:
+            uow.datasets.page(Query())
+            uow.datasets.get(1).name = "after"  # type: ignore[union-attr]  # it is there
+            assert [item.name for item in uow.datasets.page(Query()).items] == ["after"]
 
 
 class TestFilters:

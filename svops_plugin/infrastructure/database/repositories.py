@@ -48,6 +48,7 @@ from svops_plugin.domain.states import (
     sources,
 )
 from svops_plugin.infrastructure.database import tables
+from svops_plugin.infrastructure.database.reading import reading
 from svops_plugin.infrastructure.database.statements import insert_missing
 
 E = TypeVar("E")
@@ -101,7 +102,9 @@ class SqlRepository(Generic[E]):
         wanted, counted = _listing(self.kind, self.table, query.order_by)  # type: ignore[arg-type]  # classes have hashes
         if where:
             wanted, counted = wanted.where(*where), counted.where(*where)
-        rows = list(self.session.scalars(wanted, {"skip": query.skip, "limit": query.limit}))
+        self.session.flush()
+        found = self.session.execute(wanted, {"skip": query.skip, "limit": query.limit})
+        rows: list[E] = reading(self.kind).entities(found)  # type: ignore[arg-type]  # classes have hashes
         if len(rows) < query.limit and (rows or not query.skip):
             return Page(rows, query.skip + len(rows), query)  # the last page tells how many there are
         return Page(rows, int(self.session.scalar(counted) or 0), query)
@@ -163,7 +166,8 @@ def _listing(kind: type[Any], table: Table, order_by: str) -> tuple[Select[Any],
     """
     columns = [table.c[order_by.removeprefix("-")], table.c.id]
     order = [c.desc() for c in columns] if order_by.startswith("-") else columns
-    rows = select(kind).order_by(*order).offset(bindparam("skip")).limit(bindparam("limit"))
+    wanted = reading(kind).query  # type: ignore[arg-type]  # classes have hashes
+    rows = wanted.order_by(*order).offset(bindparam("skip")).limit(bindparam("limit"))
     return rows, select(func.count()).select_from(table)
 
 
