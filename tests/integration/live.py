@@ -26,7 +26,7 @@ from svops_plugin.presentation.background import Background, jobs
 from svops_plugin.presentation.websocket.flask_sock import Sockets
 from tests.hosts import hosting
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 MOST = 50  # sockets of a server with a thread for each
 
 

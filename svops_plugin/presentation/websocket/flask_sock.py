@@ -29,7 +29,9 @@ T = TypeVar("T")
 STEP = 200  # events handed to sockets before their threads are waited for
 PATIENCE = 5.0  # seconds that the threads may need for them
 CLOSE_SECONDS = 5.0  # to say good-bye to a client that may not listen
-LINGER_SECONDS = 1.0  # for the client to say its own
+LINGER_SECONDS = 5.0  # for the client to read that and to say its own
+REFUSED_SECONDS = 1.0  # the same where a worker has one thread, which nobody else has meanwhile
+LOOK_SECONDS = 0.1  # from one look at what is still open to the next
 TOO_FEW_THREADS = (
     'Poll: live events need AIRFLOW__WEBSERVER__WORKER_CLASS=gthread, GUNICORN_CMD_ARGS="--threads 128".'
 )
@@ -117,10 +119,10 @@ class ThreadLink:
         with suppress(ConnectionClosed, LocalProtocolError, OSError):
             self._ws.close(close.code, close.reason)
 
-    def finish(self) -> None:
-        """Wait a moment for the client's end, then end it."""
+    def finish(self, seconds: float) -> None:
+        """Wait so long for the client's end at most, then end it."""
         self.wire.ending()
-        self._ws.thread.join(LINGER_SECONDS)
+        self._ws.thread.join(seconds)
         self.wire.abort()
 
     async def _converse(self, one: Session[str]) -> None:
@@ -188,7 +190,7 @@ class ThreadFanout(Fanout[str]):
         super().stop()
         deadline = time.monotonic() + CLOSE_SECONDS
         while self.links and time.monotonic() < deadline:
-            time.sleep(LINGER_SECONDS / 10)
+            time.sleep(LOOK_SECONDS)
         for link in list(self.links):
             link.wire.abort()
 
@@ -241,14 +243,15 @@ class Sockets:
         )
         links = fanout.links if fanout else set[ThreadLink]()
         links.add(link)
+        refused = fanout is not None and not self._most
         try:
-            if fanout is not None and not self._most:
+            if refused:
                 run(link.close(Close(protocol.NO_THREADS, TOO_FEW_THREADS)))
             else:
                 run(serve(link, fanout, self._most, handshake))
         finally:
             links.discard(link)
-            link.finish()
+            link.finish(REFUSED_SECONDS if refused else LINGER_SECONDS)
 
 
 def _first(queue: deque[str]) -> str | None:
