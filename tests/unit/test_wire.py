@@ -74,6 +74,14 @@ def test_a_frame_is_whole_whoever_else_sends(pair: Pair) -> None:
     assert not pair.wire.blocked
 
 
+def test_what_comes_in_at_the_end_is_not_kept(pair: Pair) -> None:
+    pair.inbox += ["said"] * module.INBOX
+    pair.client.sendall(b"more")
+    pair.wire.ending()
+    assert pair.wire.recv(10) == b"more"
+    assert pair.inbox == []
+
+
 def test_a_send_that_is_stuck_can_be_given_up(pair: Pair) -> None:
     thread = pair.begin(b"a" * LARGE)
     assert pair.idle.wait(PATIENCE)

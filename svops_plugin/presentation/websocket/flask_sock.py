@@ -30,7 +30,7 @@ STEP = 200  # events handed to sockets before their threads are waited for
 PATIENCE = 5.0  # seconds that the threads may need for them
 CLOSE_SECONDS = 5.0  # to say good-bye to a client that may not listen
 LINGER_SECONDS = 5.0  # for the client to read that and to say its own
-REFUSED_SECONDS = 1.0  # the same where a worker has one thread, which nobody else has meanwhile
+REFUSED_SECONDS = 1.0  # the same for one that was let in nowhere, and holds a thread of those for pages
 LOOK_SECONDS = 0.1  # from one look at what is still open to the next
 TOO_FEW_THREADS = (
     'Poll: live events need AIRFLOW__WEBSERVER__WORKER_CLASS=gthread, GUNICORN_CMD_ARGS="--threads 128".'
@@ -55,6 +55,7 @@ class ThreadLink:
         self._release = release
         self.idle = threading.Event()  # nothing waits for this thread, or it waits for the client
         self.idle.set()
+        self._conversed = False
         self.wire = Wire(ws.sock, ws.input_buffer, idle=self.idle.set, ended=ws.event.set)
         ws.sock = self.wire
         ws.max_message_size = protocol.LONGEST_FRAME
@@ -102,6 +103,7 @@ class ThreadLink:
 
     async def converse(self, session: Session[str]) -> None:
         """Let events out and answer what comes in, until either end has enough."""
+        self._conversed = True
         try:
             await self._converse(session)
         except OSError:
@@ -119,10 +121,10 @@ class ThreadLink:
         with suppress(ConnectionClosed, LocalProtocolError, OSError):
             self._ws.close(close.code, close.reason)
 
-    def finish(self, seconds: float) -> None:
-        """Wait so long for the client's end at most, then end it."""
+    def finish(self) -> None:
+        """Wait a while for the client's end, then end it."""
         self.wire.ending()
-        self._ws.thread.join(seconds)
+        self._ws.thread.join(LINGER_SECONDS if self._conversed else REFUSED_SECONDS)
         self.wire.abort()
 
     async def _converse(self, one: Session[str]) -> None:
@@ -243,15 +245,14 @@ class Sockets:
         )
         links = fanout.links if fanout else set[ThreadLink]()
         links.add(link)
-        refused = fanout is not None and not self._most
         try:
-            if refused:
+            if fanout is not None and not self._most:
                 run(link.close(Close(protocol.NO_THREADS, TOO_FEW_THREADS)))
             else:
                 run(serve(link, fanout, self._most, handshake))
         finally:
+            link.finish()
             links.discard(link)
-            link.finish(REFUSED_SECONDS if refused else LINGER_SECONDS)
 
 
 def _first(queue: deque[str]) -> str | None:

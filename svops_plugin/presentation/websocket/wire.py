@@ -9,8 +9,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 INBOX = 200  # messages that wait for their answer before no more are read
 LOOK_SECONDS = 0.05  # from one look at a full inbox to the next
@@ -27,7 +28,7 @@ class Wire:
     """
 
     def __init__(
-        self, sock: socket.socket, inbox: Sized, idle: Callable[[], None], ended: Callable[[], None]
+        self, sock: socket.socket, inbox: list[Any], idle: Callable[[], None], ended: Callable[[], None]
     ) -> None:
         self._sock = sock
         self._inbox = inbox
@@ -60,10 +61,12 @@ class Wire:
         """Receive, when there is room for it."""
         while len(self._inbox) >= INBOX and not self._closing.wait(LOOK_SECONDS):
             pass
+        if self._closing.is_set():
+            self._inbox.clear()
         return self._sock.recv(size)
 
     def ending(self) -> None:
-        """Read on whatever waits: the client's own good-bye comes last."""
+        """Read on, and keep nothing of it: the client's own good-bye comes last."""
         self._closing.set()
 
     def close(self) -> None:
