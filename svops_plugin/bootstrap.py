@@ -113,6 +113,10 @@ class Services:
         """Open a unit of work."""
         return SqlUnitOfWork(self.engine, self._guard)
 
+    def wary_transactions(self) -> SqlUnitOfWork:
+        """Open a unit of work that looks whether the schema is still this version's."""
+        return SqlUnitOfWork(self.engine, schema.require_head)
+
     @cached_property
     def datasets(self) -> DatasetService:
         """Keeping datasets."""

@@ -10,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from svops_plugin.bootstrap import services
 from svops_plugin.domain.entities import utcnow
+from svops_plugin.infrastructure.database import migrations
 from svops_plugin.presentation import background
 from svops_plugin.presentation.background import Background, Job, jobs
 from tests.conftest import PostgreSQL
@@ -95,6 +97,22 @@ def test_a_job_that_is_for_once_is_done(nobody: httpx.Client) -> None:
     with working({"roles": lambda _: None}) as made:
         made.threads[0].join()
         assert by_name(ok(nobody.get("health")))["roles"]["status"] == "done"
+
+
+def test_a_newer_version_has_changed_the_schema_meanwhile(nobody: httpx.Client) -> None:
+    ok(nobody.get("health"))
+    newer = text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = :revision")  # noqa: S608
+    engine = services(pooled=True).engine
+    try:
+        with engine.begin() as connection:
+            connection.execute(newer, {"revision": "9999"})
+        answer = nobody.get("health")
+        assert answer.status_code == 503
+        assert f"revision 9999, this version needs {migrations.HEAD}" in answer.json()["detail"]
+    finally:
+        with engine.begin() as connection:
+            connection.execute(newer, {"revision": migrations.HEAD})
+    ok(nobody.get("health"))
 
 
 def test_a_database_that_is_down(

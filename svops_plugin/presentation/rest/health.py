@@ -53,7 +53,7 @@ def health() -> Any:
     """
     problems, leases = [], dict[str, Lease]()
     try:
-        with services().transactions() as uow:
+        with services().wary_transactions() as uow:
             leases = {lease.name: lease for lease in uow.leases.held()}
     except SVOpsError as refusal:
         problems.append(str(refusal))
