@@ -194,9 +194,9 @@ class Deployment:
         (self.folder / "airflow" / "dags").symlink_to(compose.ROOT / "dags")
         self._start_postgres()
         self._start_redis()
-        self._start_gateway()
         self.run("init", *self.services["init"]["entrypoint"], *self.services["init"]["command"])
         self.start(SERVER, 1)
+        self._start_gateway()
         for service in ("scheduler", "dag-processor", "triggerer"):
             self.start(service)
         for number in (1, 2):
@@ -234,7 +234,7 @@ class Deployment:
         path = self.folder / "haproxy.cfg"
         path.write_text(here)
         *program, _ = self.services["gateway"]["command"]
-        self._launch("gateway", [*program, str(path)], {})
+        self._launch("gateway", [*program, str(path)], self.environment("gateway"))
 
     def is_up(self, url: str) -> bool:
         """Tell whether SVOps answers at an address."""

@@ -102,6 +102,16 @@ def test_data_and_outputs_are_on_volumes_that_all_share(host: str) -> None:
 
 
 @HOSTS
+def test_a_worker_is_stopped_before_what_its_tasks_report_to(host: str) -> None:
+    services = compose.services(new_secrets(), host)
+    assert "gateway" in services["worker"]["depends_on"]
+    assert "api-server" in services["gateway"]["depends_on"]
+    for name, service in airflows(host).items():
+        first = {"postgres", "redis"} if name == "init" else {"init"}
+        assert first <= set(service["depends_on"]), name
+
+
+@HOSTS
 def test_the_image_is_the_airflow_of_the_lock(host: str) -> None:
     pinned = re.findall(r"apache-airflow==(\S+)", (ROOT / "requirements" / f"{RELEASE[host]}.in").read_text())
     assert {service["build"]["args"]["AIRFLOW_IMAGE"] for service in airflows(host).values()} == {
