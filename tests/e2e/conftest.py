@@ -21,7 +21,7 @@ import pytest
 
 from tests.hosts import hosting
 
-PATIENCE = 1200
+PATIENCE = 1000  # less than pytest's, which cannot say what was waited for
 POLL = 0.2
 SVOPS = [sys.executable, "-c", "from svops_plugin.presentation.cli import main; main()"]
 SETTINGS = {"AIRFLOW__SVOPS__NOTIFICATION_PRIVATE_TARGETS": "127.0.0.0/8"}
