@@ -146,7 +146,7 @@ class Bench:
             load=round(os.getloadavg()[0], 1),
         )
 
-    async def request_seconds(self, number: int = 200) -> float:
+    async def request_seconds(self, number: int = 1000) -> float:
         """Return the median of so many requests for a list, one after the other."""
         found = []
         for _ in range(number):
