@@ -12,7 +12,7 @@ from svops_plugin.application.event_ports import HubRow
 from svops_plugin.application.meter import LEASE, Meter
 from svops_plugin.domain.entities import Event, Execution, utcnow
 from svops_plugin.domain.errors import Unavailable
-from svops_plugin.domain.metrics import METRICS
+from svops_plugin.domain.metrics import METRICS, Kind
 from tests.integration.desk import Desk, cause
 from tests.integration.support import DagRunState
 
@@ -25,8 +25,11 @@ class Told(list[tuple[str, float, dict[str, str]]]):
         self.append((name, value, tags))
 
     def counts(self) -> Counter[str]:
-        """How often each counter and timer was told."""
-        return Counter(name for name, _, _ in self if METRICS[name].kind.value != "gauge")
+        """How often each counter and timer was told, but for counters' zeros."""
+        kinds = ((name, METRICS[name].kind, value) for name, value, _ in self)
+        return Counter(
+            name for name, kind, value in kinds if kind is Kind.TIMER or (kind is Kind.COUNTER and value)
+        )
 
     def last(self, name: str) -> float:
         return [value for told, value, _ in self if told == name][-1]
@@ -60,6 +63,12 @@ def test_what_was_before_the_first_look_is_not_told(desk: Desk, told: Told) -> N
     desk.execute(desk.new_task())
     meter(desk, told).look()
     assert told.counts() == {"svops.executions.started": 1}
+
+
+def test_counters_begin_at_zero(desk: Desk, told: Told) -> None:
+    meter(desk, told).look()
+    zeros = {name for name, value, _ in told if value == 0 and METRICS[name].kind is Kind.COUNTER}
+    assert {"svops.executions.failed", "svops.deliveries.failed", "svops.monitor.repairs"} <= zeros
 
 
 def test_executions_by_how_they_end(desk: Desk, told: Told) -> None:
