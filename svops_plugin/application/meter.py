@@ -20,7 +20,7 @@ from svops_plugin.application.leases import new_holder
 from svops_plugin.application.ports import Transactions
 from svops_plugin.domain.entities import Execution, WorkflowRun, utcnow
 from svops_plugin.domain.errors import SVOpsError
-from svops_plugin.domain.metrics import METRICS, Kind, Tell
+from svops_plugin.domain.metrics import Tell
 from svops_plugin.domain.states import RunStatus
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ COUNTED = {
     "notification.sent": "svops.deliveries.delivered",
     "notification.failed": "svops.deliveries.failed",
 }
-COUNTERS = tuple(name for name, metric in METRICS.items() if metric.kind is Kind.COUNTER and not metric.tags)
 ENDINGS = frozenset({"task.completed", "task.failed", "task.cancelled"})
 
 
@@ -76,7 +75,7 @@ class Meter:
 
     def look(self) -> None:
         """Tell everything that has happened since the last look, and how things stand now."""
-        for name in COUNTERS:
+        for name in COUNTED.values():
             self._tell(name, 0)  # a series that began with its first one would not show that as an increase
         while self._tell_some():
             pass

@@ -92,8 +92,7 @@ class Monitor:
         with self._transactions() as uow:
             uow.leases.advance(LEASE, int(looked_at.timestamp()) // MINUTE)
         self._tell("svops.monitor.tick", time.monotonic() - began)
-        if changes:
-            self._tell("svops.monitor.repairs", len(changes))
+        self._tell("svops.monitor.repairs", len(changes))
         for change in changes + (self.discover() if discover else []):
             log.info(change)
 
