@@ -94,9 +94,10 @@ def require_head(connection: Connection) -> None:
     """
     present = _revision(connection)
     if present != HEAD:
+        is_newer = (present or "") > HEAD
+        remedy = "a newer version has upgraded it: install that here" if is_newer else "run: svops db upgrade"
         raise ConfigurationProblem(
-            f"SVOps' database is at revision {present or '(empty)'}, this version needs {HEAD}; "
-            "run: svops db upgrade"
+            f"SVOps' database is at revision {present or '(empty)'}, this version needs {HEAD}; {remedy}"
         )
 
 
