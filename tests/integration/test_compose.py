@@ -21,6 +21,7 @@ from sqlalchemy.event import listen, remove
 
 from svops_plugin.presentation.cli.deployment import init, make_secrets, new_secrets
 from svops_plugin.presentation.cli.stack.prepare import wait_for_server
+from svops_plugin.presentation.rest import api, bridge
 from tests.conftest import PostgreSQL
 from tests.distributed import compose
 from tests.distributed.compose import FILES, ROOT, VARIABLE
@@ -104,11 +105,16 @@ def test_data_and_outputs_are_on_volumes_that_all_share(host: str) -> None:
 @HOSTS
 def test_a_worker_is_stopped_before_what_its_tasks_report_to(host: str) -> None:
     services = compose.services(new_secrets(), host)
-    assert "gateway" in services["worker"]["depends_on"]
-    assert "api-server" in services["gateway"]["depends_on"]
+    assert {"gateway", "api-server"} <= set(services["worker"]["depends_on"])
     for name, service in airflows(host).items():
         first = {"postgres", "redis"} if name == "init" else {"init"}
         assert first <= set(service["depends_on"]), name
+
+
+def test_the_gateway_sends_all_that_is_svops_where_svops_is_well() -> None:
+    (rule,) = re.findall(r"use_backend svops if (.*)", (ROOT / "docs" / "haproxy.cfg").read_text())
+    for below in (api.ROOT, bridge.FLASK_MOUNT + api.ROOT):
+        assert {below, f"{below}/"} <= set(rule.split())
 
 
 @HOSTS
